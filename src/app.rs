@@ -1,0 +1,1 @@
+//! Puts the whole together: opens, wires bottom-up, serves, drains.

@@ -1,0 +1,3 @@
+//! The command line of operators, auditors and client developers.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Capabilities: macaroons, their caveats, and the keyring that verifies them.

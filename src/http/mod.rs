@@ -1,0 +1,1 @@
+//! The wire: translates HTTP to messages and back, and decides nothing.

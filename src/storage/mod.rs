@@ -1,0 +1,1 @@
+//! The store: truth that is fsynced before it is acknowledged, and derived data that follows from it.
