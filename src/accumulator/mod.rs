@@ -24,3 +24,6 @@ pub use proof::{
 };
 pub use tile::{TILE_WIDTH, TileError, TileId, TilePath, TilePathError, partial_width};
 pub use tiles::Tiles;
+
+#[cfg(test)]
+mod tests;
