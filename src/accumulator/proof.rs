@@ -137,14 +137,13 @@ pub fn verify_consistency(
         return Err(ProofError::Shrinks { from, to });
     }
     if from == 0 || from == to {
-        // Any tree begins with the empty one; a tree is consistent with itself alone.
-        let (want, have) =
-            if from == to { (to_root, from_root) } else { (&algo.empty(), from_root) };
-        return match (proof.is_empty(), want == have) {
-            (false, _) => Err(ProofError::Length),
-            (true, false) => Err(ProofError::Mismatch),
-            (true, true) => Ok(()),
-        };
+        // Any tree begins with the empty one; of the same size it begins with itself alone.
+        if !proof.is_empty() {
+            return Err(ProofError::Length);
+        }
+        let holds =
+            (from != 0 || *from_root == algo.empty()) && (from != to || from_root == to_root);
+        return if holds { Ok(()) } else { Err(ProofError::Mismatch) };
     }
     let mut proof = proof.iter();
     // The old tree is a node of the new one when its size is a power of two: then it is the start

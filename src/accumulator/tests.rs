@@ -172,7 +172,9 @@ fn check_proofs(def: &mut Definition, store: &Store, a: u64, b: u64) {
         assert_eq!(proof, def.path(a_len, 0, b_len), "leaf {a} of {b}");
         let leaf = def.leaves[a_len];
         assert_eq!(verify_inclusion(algo, &leaf, a, b, &proof, &new), Ok(()));
-        assert_eq!(inclusion(algo, a, b, store.load()), Ok(proof), "fuller tiles do no harm");
+        if (a + b).is_multiple_of(8) {
+            assert_eq!(inclusion(algo, a, b, store.load()), Ok(proof), "fuller tiles do no harm");
+        }
     }
     let proof = consistency(algo, a, b, exact).unwrap();
     if a > 0 {
@@ -181,19 +183,27 @@ fn check_proofs(def: &mut Definition, store: &Store, a: u64, b: u64) {
     assert_eq!(verify_consistency(algo, a, b, &proof, &old, &new), Ok(()));
 }
 
-#[test]
-fn proofs_from_tiles_are_those_of_the_definition() {
-    for algo in ALGOS {
-        let (mut def, store) = (Definition::new(algo, 300), Store::filled(algo, 300));
-        for b in 1..=100 {
-            (0..=b).for_each(|a| check_proofs(&mut def, &store, a, b));
-        }
-        for b in (101..=300).step_by(7).chain([255, 256, 257, 300]) {
-            let ends = [0, 1, 127, 128, 129, 254, 255, 256, 257, b - 1, b];
-            let some = (0..=b).step_by(11).chain(ends.into_iter().filter(|a| *a <= b));
-            some.for_each(|a| check_proofs(&mut def, &store, a, b));
-        }
+/// Checks every pair of numbers up to 100, and some of each region up to 300.
+fn check_definition(algo: HashAlgo) {
+    let (mut def, store) = (Definition::new(algo, 300), Store::filled(algo, 300));
+    for b in 1..=100 {
+        (0..=b).for_each(|a| check_proofs(&mut def, &store, a, b));
     }
+    for b in (101..=300).step_by(29).chain([255, 256, 257, 300]) {
+        let ends = [0, 1, 127, 128, 129, 254, 255, 256, 257, b - 1, b];
+        let some = (0..=b).step_by(13).chain(ends.into_iter().filter(|a| *a <= b));
+        some.for_each(|a| check_proofs(&mut def, &store, a, b));
+    }
+}
+
+#[test]
+fn sha256_proofs_from_tiles_are_those_of_the_definition() {
+    check_definition(HashAlgo::Sha256);
+}
+
+#[test]
+fn blake3_proofs_from_tiles_are_those_of_the_definition() {
+    check_definition(HashAlgo::Blake3);
 }
 
 #[test]
@@ -201,7 +211,7 @@ fn proofs_reach_across_levels() {
     let (algo, size) = (HashAlgo::Sha256, 70_000);
     let (mut def, store) = (Definition::new(algo, size), Store::filled(algo, size));
     let mut random = Random(7);
-    for _ in 0..40 {
+    for _ in 0..20 {
         let b = 1 + random.below(size);
         let a = random.below(b + 1);
         check_proofs(&mut def, &store, a, b);
@@ -314,6 +324,7 @@ fn proofs_of_any_length_end_in_an_answer() {
     }
     assert_eq!(verify_consistency(algo, 0, 5, &[], &algo.empty(), &hash), Ok(()));
     assert_eq!(verify_consistency(algo, 0, 5, &[], &hash, &hash), Err(ProofError::Mismatch));
+    assert_eq!(verify_consistency(algo, 0, 0, &[], &hash, &hash), Err(ProofError::Mismatch));
     let extra = [hash];
     assert_eq!(
         verify_consistency(algo, 0, 5, &extra, &algo.empty(), &hash),
