@@ -2,17 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::PathBuf;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 
 use config::{File, FileFormat, Map, Source, Value, ValueKind};
 use serde::Serialize;
 
-use super::nearest::nearest;
 use super::Config;
+use super::nearest::nearest;
 use super::validate::Invalid;
 
 /// The commented defaults; also the list of all keys.
 pub const DEFAULTS: &str = include_str!("../../configs/default.toml");
+
+/// A configuration file may be this large, far more than all keys with comments need.
+const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// A variable with this prefix is a key in capitals, with `__` for the dot.
 const PREFIX: &str = "RON_LEDGER_";
@@ -216,7 +220,7 @@ impl Layer {
     }
 
     fn from_file(path: PathBuf, known: &BTreeSet<String>) -> Result<Self, ConfigError> {
-        let toml = std::fs::read_to_string(&path).map_err(|cause| ConfigError::File {
+        let toml = read_bounded(&path).map_err(|cause| ConfigError::File {
             path: format!("file {}", path.display()),
             cause: cause.to_string(),
         })?;
@@ -274,6 +278,15 @@ impl Source for Layer {
     fn collect(&self) -> Result<Map<String, Value>, config::ConfigError> {
         Ok(self.values.iter().map(|(key, value)| (key.clone(), value.clone())).collect())
     }
+}
+
+fn read_bounded(path: &Path) -> std::io::Result<String> {
+    let mut toml = String::new();
+    let read = std::fs::File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut toml)?;
+    if read as u64 > FILE_BYTES_MAX {
+        return Err(std::io::Error::other(format!("larger than {FILE_BYTES_MAX} bytes")));
+    }
+    Ok(toml)
 }
 
 /// Depth-first walk over tables, collecting leaves and empty tables under their dotted path.

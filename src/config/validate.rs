@@ -36,6 +36,7 @@ impl Config {
     pub fn validate(&self) -> Result<(), Invalid> {
         let mut rules = Rules(Vec::new());
         self.check_names(&mut rules);
+        self.check_counts(&mut rules);
         self.check_sizes(&mut rules);
         self.check_times(&mut rules);
         self.check_listeners(&mut rules);
@@ -54,8 +55,7 @@ impl Config {
             "1 to 128 printable ASCII characters without space or `+`: it names the key of notes",
         );
         let asset = &self.ledger.default_asset;
-        let allowed =
-            |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || "._-".contains(c);
+        let allowed = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || "._-".contains(c);
         rules.need(
             (1..=16).contains(&asset.len()) && asset.chars().all(allowed),
             "ledger.default_asset",
@@ -70,9 +70,8 @@ impl Config {
         }
     }
 
-    fn check_sizes(&self, rules: &mut Rules) {
+    fn check_counts(&self, rules: &mut Rules) {
         let (limits, commit, derived) = (&self.limits, &self.commit, &self.derived);
-        let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
         for (key, value) in [
             ("limits.body_max_bytes", limits.body_max_bytes),
             ("limits.inflight_requests", count(limits.inflight_requests)),
@@ -91,6 +90,10 @@ impl Config {
         ] {
             rules.need(value > 0, key, "at least 1: nothing would get through");
         }
+    }
+
+    fn check_sizes(&self, rules: &mut Rules) {
+        let (limits, commit, derived) = (&self.limits, &self.commit, &self.derived);
         rules.need(
             (1..=1000).contains(&limits.batch_max_entries),
             "limits.batch_max_entries",
@@ -111,11 +114,7 @@ impl Config {
             "queues.prevalidator",
             "at least concurrency.prevalidators: the total is shared by them",
         );
-        rules.need(
-            self.http.workers <= 1024,
-            "http.workers",
-            "at most 1024: each is a thread",
-        );
+        rules.need(self.http.workers <= 1024, "http.workers", "at most 1024: each is a thread");
         // The request that closes a group may be of full size, after holds that expired.
         let group = count(commit.batch_max_entries)
             .saturating_add(count(limits.batch_max_entries))
@@ -250,6 +249,11 @@ impl Config {
             rules.need(!shortcut, key, why);
         }
     }
+}
+
+/// A count as a size, so that both can be compared and added.
+fn count(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
 }
 
 /// Collects the rules that are broken.
