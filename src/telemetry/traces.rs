@@ -86,3 +86,83 @@ impl Drop for Traces {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{ErrorKind, Read as _};
+    use std::net::TcpListener;
+    use std::sync::mpsc;
+    use std::thread;
+
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    use super::*;
+
+    /// Far beyond the two seconds of a shutdown: only a hang reaches it.
+    const HANG: Duration = Duration::from_secs(30);
+
+    /// Records one span towards `endpoint` and shuts down, on a thread of its own.
+    fn trace_and_stop(endpoint: String, sample_ratio: f64) -> Result<(), mpsc::RecvTimeoutError> {
+        let (done, ended) = mpsc::channel();
+        thread::spawn(move || {
+            let traces = Traces::start(&endpoint, sample_ratio).unwrap();
+            let subscriber = tracing_subscriber::registry().with(traces.layer());
+            tracing::subscriber::with_default(subscriber, || {
+                tracing::info_span!("request").in_scope(|| ());
+            });
+            drop(traces);
+            done.send(()).unwrap();
+        });
+        ended.recv_timeout(HANG)
+    }
+
+    fn listener() -> (TcpListener, String) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        (listener, endpoint)
+    }
+
+    #[test]
+    fn shutdown_sends_what_is_left() {
+        let (listener, endpoint) = listener();
+        let collector = thread::spawn(move || {
+            let mut preface = [0; 24];
+            listener.accept().unwrap().0.read_exact(&mut preface).unwrap();
+            preface
+        });
+        assert_eq!(trace_and_stop(endpoint, 1.0), Ok(()));
+        assert_eq!(&collector.join().unwrap(), b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    }
+
+    #[test]
+    fn what_is_not_sampled_is_not_sent() {
+        let (listener, endpoint) = listener();
+        assert_eq!(trace_and_stop(endpoint, 0.0), Ok(()));
+        listener.set_nonblocking(true).unwrap();
+        assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn a_collector_that_is_down_or_silent_does_not_hold_the_process() {
+        let (down, endpoint) = listener();
+        drop(down);
+        assert_eq!(trace_and_stop(endpoint, 1.0), Ok(()));
+        let (_silent, endpoint) = listener();
+        assert_eq!(trace_and_stop(endpoint, 1.0), Ok(()));
+    }
+
+    #[test]
+    fn dropping_inside_a_runtime_does_not_panic() {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let (_silent, endpoint) = listener();
+        runtime.block_on(async { drop(Traces::start(&endpoint, 1.0).unwrap()) });
+    }
+
+    #[test]
+    fn an_endpoint_that_is_no_address_is_an_error() {
+        assert!(matches!(
+            Traces::start("no address", 1.0).err(),
+            Some(TelemetryError::Exporter(_))
+        ));
+    }
+}
