@@ -4,6 +4,7 @@
 //! then checks the relations between values. They are apart so that `config print` can show where a
 //! wrong value came from.
 
+mod layer;
 mod load;
 mod model;
 mod nearest;
