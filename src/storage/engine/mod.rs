@@ -2,13 +2,15 @@
 //!
 //! Truth is append-only and fsynced batch by batch; derived data follows from it and is written in
 //! bulk. What the keys mean is not known here. [`MemoryEngine`] forgets with the process,
-//! a durable one does not, and [`Faulty`] wraps either to fail on order. One suite of contract
+//! `RocksEngine` does not, and [`Faulty`] wraps either to fail on order. One suite of contract
 //! tests runs over all of them.
 
 mod batch;
 mod error;
 mod faulty;
 mod memory;
+#[cfg(feature = "rocks")]
+mod rocks;
 
 #[cfg(test)]
 mod contract;
@@ -17,6 +19,8 @@ pub use batch::{DerivedBatch, DerivedChange, DerivedFamily, TruthBatch, TruthFam
 pub use error::{CommitError, NoRoom, Resource, StoreError};
 pub use faulty::{Fault, Faulty};
 pub use memory::MemoryEngine;
+#[cfg(feature = "rocks")]
+pub use rocks::{RocksEngine, RocksOptions};
 
 /// A key and its value.
 pub type Item = (Vec<u8>, Vec<u8>);
