@@ -375,7 +375,9 @@ fn text(panic: &(dyn Any + Send)) -> String {
         Some(literal) => literal,
         None => panic.downcast_ref().map_or("", String::as_str),
     };
-    whole[..whole.floor_char_boundary(WHY_BYTES_MAX)].to_owned()
+    let ends = whole.char_indices().map(|(at, char)| at + char.len_utf8());
+    let cut = ends.take_while(|&end| end <= WHY_BYTES_MAX).last().unwrap_or(0);
+    whole[..cut].to_owned()
 }
 
 #[cfg(test)]
