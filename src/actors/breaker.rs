@@ -239,6 +239,11 @@ mod tests {
         assert!(handle.may_call_at(late).is_none(), "one trial at a time");
         drop(trial);
         let trial = handle.may_call_at(late).expect("a trial that was given up is free again");
+        let era = handle.state().era;
+        trial.ended(Failed);
+        until(&handle, |state| state.era > era).await;
+        assert!(handle.may_call_at(now).is_none(), "open for as long again");
+        let trial = handle.may_call_at(late).expect("and then the next trial");
         trial.ended(Answered);
         until(&handle, |state| state.phase(now) == Closed).await;
         assert!(handle.may_call_at(now).is_some());

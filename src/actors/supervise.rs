@@ -298,7 +298,6 @@ impl Keeper {
     async fn keep<A: Lasting>(self, build: impl FnOnce() -> A, rx: AddressReceiver<A>) {
         let actor = self.spec.name;
         let end = self.lives(build, rx).await;
-        self.gate.close();
         match &end {
             End::Asked => tracing::info!(actor, "actor stopped"),
             End::Spent(_) | End::Lost => tracing::error!(actor, "actor will not be restarted"),
