@@ -148,6 +148,7 @@ impl Net {
 }
 
 #[cfg(test)]
+#[allow(clippy::single_range_in_vec_init, reason = "a unit is a range, and some requests have one")]
 mod tests {
     use super::*;
     use crate::ledger::testing::entry_of;
