@@ -1,3 +1,7 @@
 //! The state machine, rule by rule, and as a whole against a naive model.
 
+mod model;
+mod properties;
 mod rules;
+mod scenario;
+mod wide;
