@@ -46,8 +46,8 @@ pub(super) struct Draft {
     pub(super) ids: Map<EntryId, IdRecord>,
     pub(super) idem: Map<IdemDigest, Seq>,
     pub(super) holds: Map<EntryId, Hold>,
-    /// Item, leg, posting of each leg that this unit reverses.
-    pub(super) reversed_legs: Vec<(usize, Seq, Posting)>,
+    /// For each leg that this unit reverses, the item that does and the leg's posting.
+    pub(super) reversed_legs: Vec<(usize, Posting)>,
 }
 
 fn overflow() -> Reject {

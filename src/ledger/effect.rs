@@ -72,10 +72,6 @@ impl Planner<'_> {
 
     fn capture(&mut self, by: Mover, entry: &Entry) -> Result<(), Reject> {
         let (amount, mut hold) = (entry.amount.get(), self.open_hold(by, entry)?);
-        if hold.counterparty.is_some() && hold.counterparty != entry.counterparty {
-            let details = "counterparty: the hold names another one";
-            return Err(Reject::new(Reason::Conflict, details));
-        }
         let rest = remainder(&hold, amount)?;
         hold.captured += amount;
         hold.remaining = rest;
@@ -115,8 +111,13 @@ impl Planner<'_> {
         if hold.account != entry.account || hold.asset != entry.asset {
             return Err(other_account());
         }
+        let captures = entry.kind == Kind::Capture;
+        if captures && hold.counterparty.is_some() && hold.counterparty != entry.counterparty {
+            let details = "counterparty: the hold names another one";
+            return Err(Reject::new(Reason::Conflict, details));
+        }
         let expired = hold.state == HoldState::Expired || hold.is_due(self.group.now);
-        if entry.kind == Kind::Capture && expired {
+        if captures && expired {
             return Err(Reject::new(Reason::HoldExpired, "reference: the hold's time has passed"));
         }
         if hold.state != HoldState::Open {
@@ -156,7 +157,7 @@ impl Planner<'_> {
         }
         self.undo(by, &original)?;
         if let Some(posting) = record.posting {
-            self.draft.reversed_legs.push((by.at, record.seq, posting));
+            self.draft.reversed_legs.push((by.at, posting));
         }
         record.reversed_by = Some(by.seq);
         self.draft.ids.insert(id, record);

@@ -17,7 +17,7 @@ use super::expire::expire_entry;
 use super::names::AccountKey;
 use super::reason::{Reason, Reject};
 use super::request::{Item, Request, postings};
-use super::state::{Account, Delta, Facts, Hold, HoldState, IdRecord, Posting};
+use super::state::{Account, Delta, Facts, Hold, HoldState, IdRecord, Map, Posting};
 
 /// What is planned together.
 #[derive(Clone, Copy, Debug)]
@@ -282,11 +282,14 @@ impl Planner<'_> {
         }
     }
 
-    /// A posting is undone whole or not at all.
+    /// A posting is undone whole or not at all. No leg is reversed twice, so that counting is enough.
     fn whole_postings_reversed(&self) -> Result<(), Failure> {
-        for &(at, _, posting) in &self.draft.reversed_legs {
-            let undone = |seq: Seq| self.draft.reversed_legs.iter().any(|&(_, leg, _)| leg == seq);
-            if !(posting.first..posting.first + Seq::from(posting.legs)).all(undone) {
+        let mut undone: Map<Seq, u32> = Map::default();
+        for (_, posting) in &self.draft.reversed_legs {
+            *undone.entry(posting.first).or_default() += 1;
+        }
+        for &(at, posting) in &self.draft.reversed_legs {
+            if undone[&posting.first] != posting.legs {
                 let details = "all legs of a posting must be reversed in one atomic request";
                 return Err(Failure { at, reject: Reject::new(Reason::NotReversible, details) });
             }

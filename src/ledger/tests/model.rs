@@ -113,21 +113,24 @@ impl Model {
             balance.held -= left;
             balance.free += left;
             let ledger = KeyName::new("ledger").unwrap();
-            self.push(false, Entry {
-                id: derived_id(id),
-                ts: at,
-                kind: Kind::Expire,
-                amount: Amount::new(left).unwrap(),
-                nonce: *id.as_bytes(),
-                kid: ledger.clone(),
-                capability: ledger,
-                counterparty: None,
-                reference: Some(id),
-                expires_at: None,
-                keep_open: false,
-                idem_id: None,
-                ..hold
-            });
+            self.push(
+                false,
+                Entry {
+                    id: derived_id(id),
+                    ts: at,
+                    kind: Kind::Expire,
+                    amount: Amount::new(left).unwrap(),
+                    nonce: *id.as_bytes(),
+                    kid: ledger.clone(),
+                    capability: ledger,
+                    counterparty: None,
+                    reference: Some(id),
+                    expires_at: None,
+                    keep_open: false,
+                    idem_id: None,
+                    ..hold
+                },
+            );
         }
     }
 
@@ -253,7 +256,10 @@ impl Model {
         first_of([
             (named.entry.account != entry.account, Reason::Conflict),
             (named.entry.asset != entry.asset, Reason::Conflict),
-            (capture && binding && named.entry.counterparty != entry.counterparty, Reason::Conflict),
+            (
+                capture && binding && named.entry.counterparty != entry.counterparty,
+                Reason::Conflict,
+            ),
             (late, Reason::HoldExpired),
             (held.state != HoldState::Open && !late, Reason::AlreadyResolved),
         ])

@@ -1,19 +1,41 @@
 //! Random groups of requests: few accounts, small amounts and many references, so that retries,
 //! conflicts, missing funds, captures and reversals are common.
 
+use std::fmt;
+
 use proptest::prelude::*;
 use proptest::sample::Index;
 
 use crate::ledger::entry::{Amount, Entry, EntryId, Kind, Millis};
 use crate::ledger::names::{AccountId, Asset, IdemId, KeyName};
 use crate::ledger::request::{Grants, Item, Request};
+use crate::ledger::testing::entry_of;
 
 /// One commit group, ready to be sent.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct SentGroup {
     pub(super) now: Millis,
     pub(super) expire_max: usize,
     pub(super) requests: Vec<Request>,
+}
+
+/// One line an entry, since a failure shows whole histories.
+impl fmt::Debug for SentGroup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "group at {}, at most {} expire", self.now, self.expire_max)?;
+        for request in &self.requests {
+            writeln!(f, "  {}", if request.atomic { "atomic" } else { "request" })?;
+            for Item { entry: e, grants, .. } in &request.items {
+                let (kind, account, asset, amount) = (e.kind, &e.account, &e.asset, e.amount);
+                let (id, nonce) = (hex::encode(e.id.as_bytes()), hex::encode(e.nonce));
+                writeln!(f, "    {kind:?} {account} {amount} {asset} id {id} nonce {nonce}")?;
+                let (to, of) = (&e.counterparty, &e.reference);
+                let (end, open, idem) = (e.expires_at, e.keep_open, &e.idem_id);
+                writeln!(f, "      {to:?} of {of:?} {end:?} {open} {idem:?} {grants:?}")?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Random numbers that decide an entry; what they mean depends on what was sent before.
@@ -34,18 +56,35 @@ struct Shape {
 enum Part {
     One(Shape),
     /// An earlier entry again, as it was or changed.
-    Again { of: Index, change: u8, id: u16 },
+    Again {
+        of: Index,
+        change: u8,
+        id: u16,
+    },
     /// Payments as debits and credits; the last leg may be missing or wrong.
-    Posting { legs: Vec<Shape>, flaw: u8 },
+    Posting {
+        legs: Vec<Shape>,
+        flaw: u8,
+    },
 }
 
 #[derive(Clone, Debug)]
 enum RequestShape {
-    New { parts: Vec<Part>, atomic: bool },
+    New {
+        parts: Vec<Part>,
+        atomic: bool,
+    },
     /// An earlier request again.
-    Retry { of: Index, atomic: bool },
+    Retry {
+        of: Index,
+        atomic: bool,
+    },
     /// Reversals of all legs of an earlier posting, or of all but one.
-    Undo { of: Index, flaw: u8, id: u16 },
+    Undo {
+        of: Index,
+        flaw: u8,
+        id: u16,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -57,13 +96,13 @@ struct GroupShape {
 
 fn any_shape() -> impl Strategy<Value = Shape> {
     use Kind::{Burn, Capture, Credit, Debit, Hold, Mint, Release, Reverse, Transfer};
-    let kinds = vec![
-        Mint, Mint, Mint, Burn, Transfer, Transfer, Transfer, Hold, Hold, Hold, Capture, Capture,
-        Capture, Release, Release, Reverse, Reverse, Reverse, Debit, Credit,
+    let kinds = prop_oneof![
+        3 => Just(Mint), 4 => Just(Burn), 8 => Just(Transfer), 8 => Just(Hold), 9 => Just(Capture),
+        6 => Just(Release), 9 => Just(Reverse), 1 => Just(Debit), 1 => Just(Credit),
     ];
     let names = (0..5u8, 1..5u8, 0..8u8);
     let rolls = [0..100u8, 0..100u8, 0..100u8, 0..100u8];
-    (prop::sample::select(kinds), names, 1..8u8, any::<Index>(), rolls, any::<u16>()).prop_map(
+    (kinds, names, 1..8u8, any::<Index>(), rolls, any::<u16>()).prop_map(
         |(kind, (account, other, asset), amount, of, rolls, id)| Shape {
             kind,
             account,
@@ -90,7 +129,7 @@ fn any_part() -> impl Strategy<Value = Part> {
 fn any_request() -> impl Strategy<Value = RequestShape> {
     let parts = prop::collection::vec(any_part(), 1..5);
     prop_oneof![
-        12 => (parts, prop::bool::weighted(0.3))
+        12 => (parts, prop::bool::weighted(0.25))
             .prop_map(|(parts, atomic)| RequestShape::New { parts, atomic }),
         1 => (any::<Index>(), any::<bool>())
             .prop_map(|(of, atomic)| RequestShape::Retry { of, atomic }),
@@ -103,12 +142,13 @@ fn any_request() -> impl Strategy<Value = RequestShape> {
 pub(super) fn any_groups() -> impl Strategy<Value = Vec<SentGroup>> {
     let step_ms = prop_oneof![2 => Just(0), 2 => 1..40u64];
     let expire_max = prop_oneof![4 => Just(100), 1 => 0..2usize];
-    let group = (step_ms, expire_max, prop::collection::vec(any_request(), 1..6)).prop_map(
-        |(step_ms, expire_max, requests)| GroupShape { step_ms, expire_max, requests },
-    );
+    let group = (step_ms, expire_max, prop::collection::vec(any_request(), 1..6))
+        .prop_map(|(step_ms, expire_max, requests)| GroupShape { step_ms, expire_max, requests });
     prop::collection::vec(group, 1..9).prop_map(|shapes| {
         let mut client = Client { now: 1_000, ..Client::default() };
-        shapes.into_iter().map(|shape| client.group(shape)).collect()
+        let mut groups: Vec<_> = shapes.into_iter().map(|shape| client.group(shape)).collect();
+        groups[0].requests.insert(0, client.funding());
+        groups
     })
 }
 
@@ -123,6 +163,17 @@ struct Client {
 }
 
 impl Client {
+    /// Something for most accounts to begin with.
+    fn funding(&mut self) -> Request {
+        let mint = |(number, asset): (u8, &str)| {
+            let id = self.fresh_id(0);
+            let mint = entry_of(Kind::Mint, account(number).as_str(), 24, asset);
+            Item::new(Entry { id, nonce: *id.as_bytes(), ..mint }, Grants::ALL)
+        };
+        let pairs = (0..4).flat_map(|number| [(number, "RON"), (number, "USD")]);
+        Request { items: pairs.map(mint).collect(), atomic: false }
+    }
+
     fn group(&mut self, shape: GroupShape) -> SentGroup {
         self.now += shape.step_ms;
         let requests = shape.requests.into_iter().map(|request| self.request(request)).collect();
@@ -204,9 +255,14 @@ impl Client {
     }
 
     fn one(&mut self, shape: &Shape) -> Entry {
-        let mut entry = self.plain(shape.kind, shape);
+        let nothing_held = || !self.sent.iter().any(|entry| entry.kind == Kind::Hold);
+        let kind = match shape.kind {
+            Kind::Capture | Kind::Release if nothing_held() => Kind::Hold,
+            kind => kind,
+        };
+        let mut entry = self.plain(kind, shape);
         let roll = shape.rolls[3];
-        match shape.kind {
+        match kind {
             Kind::Transfer => entry.counterparty = Some(account_but(&entry, shape.other)),
             Kind::Hold => {
                 entry.counterparty = (roll % 3 == 0).then(|| account_but(&entry, shape.other));
@@ -214,7 +270,7 @@ impl Client {
                     (roll % 2 == 0).then(|| (self.now + u64::from(shape.rolls[1] / 2)) - 2);
             }
             Kind::Capture | Kind::Release => self.refer(&mut entry, shape, Kind::Hold),
-            Kind::Reverse => self.refer(&mut entry, shape, shape.kind),
+            Kind::Reverse => self.refer(&mut entry, shape, kind),
             _ => {}
         }
         if entry.kind == Kind::Capture {
@@ -254,7 +310,7 @@ impl Client {
         if kind == Kind::Reverse && fields >= 12 {
             entry.amount = named.amount;
         } else if kind == Kind::Hold {
-            let part = u128::from(shape.amount) * named.amount.get().div_ceil(6);
+            let part = named.amount.get().div_ceil(6).saturating_mul(shape.amount.into());
             entry.amount = if fields < 60 { named.amount } else { Amount::new(part).unwrap() };
         }
         if entry.kind == Kind::Capture && fields >= 16 {

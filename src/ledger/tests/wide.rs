@@ -2,6 +2,7 @@
 //! for the properties.
 
 use crate::ledger::entry::{Entry, Kind};
+use crate::ledger::names::Asset;
 use crate::ledger::reason::Reason;
 use crate::ledger::request::Item;
 
@@ -107,7 +108,7 @@ const OVERFLOW: Result<u128, Reason> = Err(Reason::Overflow);
 
 /// The net of some legs for each asset among them.
 pub(super) fn nets(legs: &[&Entry]) -> Vec<Wide> {
-    let net_of = |asset| {
+    let net_of = |asset: &Asset| {
         let mut net = Wide::default();
         for leg in legs.iter().filter(|leg| leg.asset == *asset) {
             match leg.kind {
