@@ -11,25 +11,47 @@ use super::state::{Account, Delta, Hold, IdRecord, Map, Posting, Supply};
 /// is held against the account, at the end of the unit.
 #[derive(Clone, Copy, Debug, Default)]
 struct Moves {
-    available_in: u128,
-    available_out: u128,
-    held_in: u128,
-    held_out: u128,
-    credits: u128,
-    debits: u128,
-    /// The item that first gains, and the one that first loses.
-    first_in: usize,
-    first_out: usize,
+    available_in: Sum,
+    available_out: Sum,
+    held_in: Sum,
+    held_out: Sum,
+    credits: Sum,
+    debits: Sum,
+    /// The item that first touches the account.
+    first: usize,
+    /// The item that first takes from what is available.
+    first_out: Option<usize>,
     last_seq: Seq,
     after: Account,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct SupplyMoves {
-    minted: u128,
-    burned: u128,
-    at: usize,
+    minted: Sum,
+    burned: Sum,
+    first: usize,
     after: Supply,
+}
+
+/// A sum of amounts; `None` once it exceeds 2^128 - 1. The unit is then refused, but only after
+/// its references were looked at.
+#[derive(Clone, Copy, Debug)]
+struct Sum(Option<u128>);
+
+impl Default for Sum {
+    fn default() -> Self {
+        Sum(Some(0))
+    }
+}
+
+impl Sum {
+    fn add(&mut self, amount: u128) {
+        self.0 = self.0.and_then(|sum| sum.checked_add(amount));
+    }
+
+    fn onto(self, before: u128) -> Result<u128, Reason> {
+        self.0.and_then(|sum| before.checked_add(sum)).ok_or(Reason::Overflow)
+    }
 }
 
 /// Which item of the unit moves value, and the seq that it would have.
@@ -50,89 +72,60 @@ pub(super) struct Draft {
     pub(super) reversed_legs: Vec<(usize, Posting)>,
 }
 
-fn overflow() -> Reject {
-    Reject::new(Reason::Overflow, "a sum would exceed 2^128 - 1")
-}
-
-fn add(sum: &mut u128, amount: u128) -> Result<(), Reject> {
-    *sum = sum.checked_add(amount).ok_or_else(overflow)?;
-    Ok(())
-}
-
 impl Draft {
     /// Value comes to the account from outside of it.
-    pub(super) fn give(&mut self, by: Mover, key: AccountKey, amount: u128) -> Result<(), Reject> {
-        let moves = self.gains(by, key);
-        add(&mut moves.available_in, amount)?;
-        add(&mut moves.credits, amount)
+    pub(super) fn give(&mut self, by: Mover, key: AccountKey, amount: u128) {
+        let moves = self.moves(by, key);
+        moves.available_in.add(amount);
+        moves.credits.add(amount);
     }
 
     /// Value leaves the account for good.
-    pub(super) fn take(&mut self, by: Mover, key: AccountKey, amount: u128) -> Result<(), Reject> {
-        let moves = self.losses(by, key);
-        add(&mut moves.available_out, amount)?;
-        add(&mut moves.debits, amount)
+    pub(super) fn take(&mut self, by: Mover, key: AccountKey, amount: u128) {
+        let moves = self.moves(by, key);
+        moves.first_out.get_or_insert(by.at);
+        moves.available_out.add(amount);
+        moves.debits.add(amount);
     }
 
     /// Value of the account is set aside.
-    pub(super) fn hold(&mut self, by: Mover, key: AccountKey, amount: u128) -> Result<(), Reject> {
-        let moves = self.losses(by, key);
-        add(&mut moves.available_out, amount)?;
-        add(&mut moves.held_in, amount)
+    pub(super) fn hold(&mut self, by: Mover, key: AccountKey, amount: u128) {
+        let moves = self.moves(by, key);
+        moves.first_out.get_or_insert(by.at);
+        moves.available_out.add(amount);
+        moves.held_in.add(amount);
     }
 
     /// Value that was set aside is free again.
-    pub(super) fn release(
-        &mut self,
-        by: Mover,
-        key: AccountKey,
-        amount: u128,
-    ) -> Result<(), Reject> {
-        let moves = self.gains(by, key);
-        add(&mut moves.held_out, amount)?;
-        add(&mut moves.available_in, amount)
+    pub(super) fn release(&mut self, by: Mover, key: AccountKey, amount: u128) {
+        let moves = self.moves(by, key);
+        moves.held_out.add(amount);
+        moves.available_in.add(amount);
     }
 
     /// Value that was set aside leaves the account for good.
-    pub(super) fn pay_held(
-        &mut self,
-        by: Mover,
-        key: AccountKey,
-        amount: u128,
-    ) -> Result<(), Reject> {
-        let moves = self.losses(by, key);
-        add(&mut moves.held_out, amount)?;
-        add(&mut moves.debits, amount)
+    pub(super) fn pay_held(&mut self, by: Mover, key: AccountKey, amount: u128) {
+        let moves = self.moves(by, key);
+        moves.held_out.add(amount);
+        moves.debits.add(amount);
     }
 
-    pub(super) fn mint(&mut self, by: Mover, asset: &Asset, amount: u128) -> Result<(), Reject> {
-        add(&mut self.supply_moves(by, asset).minted, amount)
+    pub(super) fn mint(&mut self, by: Mover, asset: &Asset, amount: u128) {
+        self.supply_moves(by, asset).minted.add(amount);
     }
 
-    pub(super) fn burn(&mut self, by: Mover, asset: &Asset, amount: u128) -> Result<(), Reject> {
-        add(&mut self.supply_moves(by, asset).burned, amount)
+    pub(super) fn burn(&mut self, by: Mover, asset: &Asset, amount: u128) {
+        self.supply_moves(by, asset).burned.add(amount);
     }
 
     fn supply_moves(&mut self, by: Mover, asset: &Asset) -> &mut SupplyMoves {
-        let first = SupplyMoves { at: by.at, ..SupplyMoves::default() };
+        let first = SupplyMoves { first: by.at, ..SupplyMoves::default() };
         self.supply.entry(asset.clone()).or_insert(first)
     }
 
-    fn gains(&mut self, by: Mover, key: AccountKey) -> &mut Moves {
-        let moves = self.moves(by, key);
-        moves.first_in = moves.first_in.min(by.at);
-        moves
-    }
-
-    fn losses(&mut self, by: Mover, key: AccountKey) -> &mut Moves {
-        let moves = self.moves(by, key);
-        moves.first_out = moves.first_out.min(by.at);
-        moves
-    }
-
     fn moves(&mut self, by: Mover, key: AccountKey) -> &mut Moves {
-        let nobody = Moves { first_in: usize::MAX, first_out: usize::MAX, ..Moves::default() };
-        let moves = self.accounts.entry(key).or_insert(nobody);
+        let first = Moves { first: by.at, ..Moves::default() };
+        let moves = self.accounts.entry(key).or_insert(first);
         moves.last_seq = by.seq;
         moves
     }
@@ -154,22 +147,17 @@ impl Draft {
             }
         }
         for (asset, moves) in &mut self.supply {
-            let before = supply(asset);
-            let minted = before.minted.checked_add(moves.minted);
-            match (minted, before.burned.checked_add(moves.burned)) {
-                (Some(minted), Some(burned)) => moves.after = Supply { minted, burned },
-                _ => {
-                    let failed = (moves.at, Reason::Overflow);
-                    worst = Some(worst.map_or(failed, |known| known.min(failed)));
-                }
+            match moves.applied_to(supply(asset)) {
+                Ok(after) => moves.after = after,
+                Err(failed) => worst = Some(worst.map_or(failed, |known| known.min(failed))),
             }
         }
         let Some((at, reason)) = worst else { return Ok(()) };
-        let reject = match reason {
-            Reason::InsufficientFunds => Reject::new(reason, "the account has less available"),
-            _ => overflow(),
+        let details = match reason {
+            Reason::InsufficientFunds => "the account has less available",
+            _ => "a sum would exceed 2^128 - 1",
         };
-        Err(Failure { at, reject })
+        Err(Failure { at, reject: Reject::new(reason, details) })
     }
 
     /// The unit is accepted: its values become those of the group. Leaves the draft empty.
@@ -194,26 +182,38 @@ impl Draft {
 }
 
 impl Moves {
+    /// The account after the unit, or the earliest item at fault and the first of its faults.
     fn applied_to(&self, before: Account) -> Result<Account, (usize, Reason)> {
-        let either = self.first_in.min(self.first_out);
-        let available = net(before.available, self.available_in, self.available_out);
-        let held = net(before.held, self.held_in, self.held_out);
-        let total = |sum: u128, more: u128| sum.checked_add(more).ok_or((either, Reason::Overflow));
+        let ends = [
+            net(before.available, self.available_in, self.available_out),
+            net(before.held, self.held_in, self.held_out),
+            self.credits.onto(before.credits),
+            self.debits.onto(before.debits),
+        ];
+        if let [Ok(available), Ok(held), Ok(credits), Ok(debits)] = ends {
+            return Ok(Account { available, held, credits, debits, last_seq: self.last_seq });
+        }
+        // What is held covers what its holds give back, so that only what is available falls short.
         let blame = |reason| match reason {
-            Reason::InsufficientFunds => (self.first_out, reason),
-            _ => (self.first_in.min(either), reason),
+            Reason::InsufficientFunds => (self.first_out.unwrap_or(self.first), reason),
+            _ => (self.first, reason),
         };
-        Ok(Account {
-            available: available.map_err(blame)?,
-            held: held.map_err(blame)?,
-            credits: total(before.credits, self.credits)?,
-            debits: total(before.debits, self.debits)?,
-            last_seq: self.last_seq,
+        Err(ends.into_iter().filter_map(Result::err).map(blame).min().expect("one of them failed"))
+    }
+}
+
+impl SupplyMoves {
+    fn applied_to(&self, before: Supply) -> Result<Supply, (usize, Reason)> {
+        let blame = |reason| (self.first, reason);
+        Ok(Supply {
+            minted: self.minted.onto(before.minted).map_err(blame)?,
+            burned: self.burned.onto(before.burned).map_err(blame)?,
         })
     }
 }
 
-fn net(before: u128, gains: u128, losses: u128) -> Result<u128, Reason> {
+fn net(before: u128, gains: Sum, losses: Sum) -> Result<u128, Reason> {
+    let (gains, losses) = (gains.onto(0)?, losses.onto(0)?);
     match gains.checked_sub(losses) {
         Some(more) => before.checked_add(more).ok_or(Reason::Overflow),
         None => before.checked_sub(losses - gains).ok_or(Reason::InsufficientFunds),

@@ -28,25 +28,28 @@ impl Planner<'_> {
         let by = Mover { at, seq };
         match entry.kind {
             Kind::Mint => {
-                self.draft.mint(by, &entry.asset, amount)?;
-                self.draft.give(by, key(entry), amount)
+                self.draft.mint(by, &entry.asset, amount);
+                self.draft.give(by, key(entry), amount);
             }
             Kind::Burn => {
-                self.draft.burn(by, &entry.asset, amount)?;
-                self.draft.take(by, key(entry), amount)
+                self.draft.burn(by, &entry.asset, amount);
+                self.draft.take(by, key(entry), amount);
             }
             Kind::Transfer => {
-                self.draft.take(by, key(entry), amount)?;
-                self.draft.give(by, counter_key(entry)?, amount)
+                self.draft.take(by, key(entry), amount);
+                self.draft.give(by, counter_key(entry)?, amount);
             }
             Kind::Credit => self.draft.give(by, key(entry), amount),
             Kind::Debit => self.draft.take(by, key(entry), amount),
-            Kind::Hold => self.set_aside(by, entry),
-            Kind::Capture => self.capture(by, entry),
-            Kind::Release => self.release(by, entry),
-            Kind::Reverse => self.reverse(by, item),
-            Kind::Expire => Err(Reject::new(Reason::UnknownKind, "kind: only the ledger expires")),
+            Kind::Hold => self.set_aside(by, entry)?,
+            Kind::Capture => self.capture(by, entry)?,
+            Kind::Release => self.release(by, entry)?,
+            Kind::Reverse => self.reverse(by, item)?,
+            Kind::Expire => {
+                return Err(Reject::new(Reason::UnknownKind, "kind: only the ledger expires"));
+            }
         }
+        Ok(())
     }
 
     fn set_aside(&mut self, by: Mover, entry: &Entry) -> Result<(), Reject> {
@@ -67,7 +70,8 @@ impl Planner<'_> {
             state: HoldState::Open,
         };
         self.draft.holds.insert(entry.id, hold);
-        self.draft.hold(by, key(entry), amount)
+        self.draft.hold(by, key(entry), amount);
+        Ok(())
     }
 
     fn capture(&mut self, by: Mover, entry: &Entry) -> Result<(), Reject> {
@@ -75,11 +79,11 @@ impl Planner<'_> {
         let rest = remainder(&hold, amount)?;
         hold.captured += amount;
         hold.remaining = rest;
-        self.draft.pay_held(by, key(entry), amount)?;
-        self.draft.give(by, counter_key(entry)?, amount)?;
+        self.draft.pay_held(by, key(entry), amount);
+        self.draft.give(by, counter_key(entry)?, amount);
         if !entry.keep_open || rest == 0 {
             (hold.remaining, hold.state) = (0, HoldState::Captured);
-            self.draft.release(by, key(entry), rest)?;
+            self.draft.release(by, key(entry), rest);
         }
         self.close_or_keep(entry, hold)
     }
@@ -90,7 +94,7 @@ impl Planner<'_> {
         if hold.remaining == 0 {
             hold.state = HoldState::Released;
         }
-        self.draft.release(by, key(entry), amount)?;
+        self.draft.release(by, key(entry), amount);
         self.close_or_keep(entry, hold)
     }
 
@@ -173,25 +177,26 @@ impl Planner<'_> {
         let amount = original.amount.get();
         match original.kind {
             Kind::Transfer | Kind::Capture => {
-                self.draft.take(by, counter_key(original)?, amount)?;
-                self.draft.give(by, key(original), amount)
+                self.draft.take(by, counter_key(original)?, amount);
+                self.draft.give(by, key(original), amount);
             }
             // A minted atom that is taken back counts as burned, and the other way round.
             Kind::Mint => {
-                self.draft.burn(by, &original.asset, amount)?;
-                self.draft.take(by, key(original), amount)
+                self.draft.burn(by, &original.asset, amount);
+                self.draft.take(by, key(original), amount);
             }
             Kind::Burn => {
-                self.draft.mint(by, &original.asset, amount)?;
-                self.draft.give(by, key(original), amount)
+                self.draft.mint(by, &original.asset, amount);
+                self.draft.give(by, key(original), amount);
             }
             Kind::Debit => self.draft.give(by, key(original), amount),
             Kind::Credit => self.draft.take(by, key(original), amount),
-            Kind::Hold | Kind::Release | Kind::Expire | Kind::Reverse => Err(Reject::new(
-                Reason::NotReversible,
-                "reference: holds, releases, expiries and reversals cannot be undone",
-            )),
+            Kind::Hold | Kind::Release | Kind::Expire | Kind::Reverse => {
+                let details = "reference: holds, releases, expiries and reversals cannot be undone";
+                return Err(Reject::new(Reason::NotReversible, details));
+            }
         }
+        Ok(())
     }
 }
 

@@ -11,7 +11,7 @@ use super::names::{AccountId, AccountKey, Asset, IdemId, KeyName};
 use super::plan::{Group, Outcome, Plan, plan};
 use super::prefetch::{Source, prefetch};
 use super::request::{Grants, Item, Request};
-use super::state::{Account, Delta, Hold, IdRecord, Supply};
+use super::state::{Account, Delta, Hold, HoldState, IdRecord, Supply};
 
 /// An entry of `kind` with an id and a nonce that no other entry of this process has.
 pub(crate) fn entry(kind: Kind, account: &str, amount: u128) -> Entry {
@@ -153,22 +153,43 @@ impl Book {
         self.account(account, "RON").held
     }
 
-    /// The invariants that hold after every group.
+    /// The invariants that hold after every group. That nothing falls below zero is in the types,
+    /// and in that each subtraction here succeeds.
     pub(crate) fn check(&self) {
         let mut sums: BTreeMap<Asset, u128> = BTreeMap::new();
         let mut held: BTreeMap<AccountKey, u128> = BTreeMap::new();
-        for hold in self.state.holds.values() {
+        for (id, hold) in &self.state.holds {
+            assert_eq!(hold.state == HoldState::Open, hold.remaining > 0, "{id} is open or empty");
+            assert!(hold.captured + hold.remaining <= hold.amount, "{id} pays what it holds");
             *held.entry(AccountKey::new(&hold.account, &hold.asset)).or_default() += hold.remaining;
         }
         for (key, account) in &self.state.accounts {
             let total = account.available + account.held;
             assert_eq!(total, account.credits - account.debits, "{key:?}");
-            assert_eq!(account.held, held.get(key).copied().unwrap_or(0), "{key:?}");
+            assert_eq!(account.held, held.remove(key).unwrap_or(0), "{key:?}");
+            assert!((1..=self.head()).contains(&account.last_seq), "{key:?}");
             *sums.entry(key.names().unwrap().1).or_default() += total;
         }
-        for (asset, sum) in sums {
-            let supply = self.state.supply.get(&asset).copied().unwrap_or_default();
+        assert!(held.is_empty(), "a hold of no account: {held:?}");
+        for (asset, supply) in &self.state.supply {
+            let sum = sums.remove(asset).unwrap_or(0);
             assert_eq!(sum, supply.circulating(), "{asset} is conserved");
+        }
+        assert!(sums.values().all(|sum| *sum == 0), "never minted: {sums:?}");
+        self.check_log();
+    }
+
+    /// Each entry of the log has its id and, but for the ledger's own, its tuple to itself.
+    fn check_log(&self) {
+        let clients = self.log.iter().filter(|entry| entry.entry.kind != Kind::Expire);
+        assert_eq!(self.state.ids.len(), self.log.len());
+        assert_eq!(self.state.idem.len(), clients.clone().count());
+        for (at, known) in self.log.iter().enumerate() {
+            assert_eq!(known.seq, at as Seq + 1, "seqs have no gap");
+            assert_eq!(self.state.ids[&known.entry.id].seq, known.seq);
+        }
+        for known in clients {
+            assert_eq!(self.state.idem[&IdemDigest::of(&known.entry)], known.seq);
         }
     }
 }

@@ -145,6 +145,7 @@ fn a_hold_is_captured_in_parts_and_released() {
          release a 31 =h -> insufficient_funds
          capture a>shop 10 =h -> ok
          capture a>shop 1 =h -> already_resolved
+         capture a>other 1 =h -> conflict
          release a 1 =h -> already_resolved
          release a 1 =nobody -> not_found
          mint a 1 #m -> ok
@@ -341,6 +342,7 @@ fn sums_are_checked() {
          mint b 1 -> overflow
          transfer a>b {max} -> ok
          transfer b>a 1 -> overflow
+         transfer a>c 1 -> overflow
          mint a {max}/USD | mint b 1/EUR -> ok ok"
     ));
     assert_eq!(script.book.available("b"), max);

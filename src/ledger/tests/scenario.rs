@@ -100,7 +100,7 @@ fn any_shape() -> impl Strategy<Value = Shape> {
         3 => Just(Mint), 4 => Just(Burn), 8 => Just(Transfer), 8 => Just(Hold), 9 => Just(Capture),
         6 => Just(Release), 9 => Just(Reverse), 1 => Just(Debit), 1 => Just(Credit),
     ];
-    let names = (0..5u8, 1..5u8, 0..8u8);
+    let names = (0..5u8, 1..5u8, 0..6u8);
     let rolls = [0..100u8, 0..100u8, 0..100u8, 0..100u8];
     (kinds, names, 1..8u8, any::<Index>(), rolls, any::<u16>()).prop_map(
         |(kind, (account, other, asset), amount, of, rolls, id)| Shape {
@@ -203,7 +203,7 @@ impl Client {
     fn part(&mut self, part: Part) -> Vec<Item> {
         let (entries, grants) = match part {
             Part::One(shape) => {
-                let denied = shape.rolls[3] < 15;
+                let denied = shape.rolls[3] < 30;
                 let grants = Grants { reverse_mint: !denied, reverse_burn: !denied };
                 (vec![self.one(&shape)], grants)
             }
@@ -250,7 +250,7 @@ impl Client {
             reference: None,
             expires_at: None,
             keep_open: false,
-            idem_id: (shape.rolls[2] % 5 == 0).then(|| IdemId::new("order").unwrap()),
+            idem_id: shape.rolls[2].is_multiple_of(5).then(|| IdemId::new("order").unwrap()),
         }
     }
 
@@ -265,16 +265,17 @@ impl Client {
         match kind {
             Kind::Transfer => entry.counterparty = Some(account_but(&entry, shape.other)),
             Kind::Hold => {
-                entry.counterparty = (roll % 3 == 0).then(|| account_but(&entry, shape.other));
+                entry.counterparty =
+                    roll.is_multiple_of(3).then(|| account_but(&entry, shape.other));
                 entry.expires_at =
-                    (roll % 2 == 0).then(|| (self.now + u64::from(shape.rolls[1] / 2)) - 2);
+                    roll.is_multiple_of(2).then(|| (self.now + u64::from(shape.rolls[1] / 2)) - 2);
             }
             Kind::Capture | Kind::Release => self.refer(&mut entry, shape, Kind::Hold),
             Kind::Reverse => self.refer(&mut entry, shape, kind),
             _ => {}
         }
         if entry.kind == Kind::Capture {
-            entry.keep_open = roll % 2 == 0;
+            entry.keep_open = roll.is_multiple_of(2);
             // A faithful capture took the hold's counterparty over.
             if entry.counterparty.as_ref().is_none_or(|other| *other == entry.account) {
                 entry.counterparty = Some(account_but(&entry, shape.other));
