@@ -8,7 +8,8 @@ use std::rc::Rc;
 
 use sha2::{Digest, Sha256};
 
-use super::wide::{Wide, postings, split};
+use super::flow::Unit;
+use super::wide::{postings, split};
 use crate::ledger::entry::{Amount, Entry, EntryId, Kind, Millis, Seq, Sequenced};
 use crate::ledger::names::{AccountId, Asset, IdemId, KeyName};
 use crate::ledger::reason::Reason;
@@ -54,30 +55,6 @@ pub(super) struct Model {
 
 /// A refusal: at which item of the unit, and why.
 type Fault = (usize, Reason);
-
-/// What a unit moves on one account.
-#[derive(Default)]
-struct Flow {
-    free: InOut,
-    held: InOut,
-    total: InOut,
-    touched: BTreeSet<usize>,
-    taken_from: BTreeSet<usize>,
-}
-
-#[derive(Default)]
-struct InOut {
-    gains: Wide,
-    losses: Wide,
-}
-
-/// A unit on its way: where value flows, and what is minted and burned.
-struct Unit {
-    first: Seq,
-    now: Millis,
-    flows: BTreeMap<(AccountId, Asset), Flow>,
-    supply: BTreeMap<Asset, (Wide, Wide, usize)>,
-}
 
 impl Model {
     /// Does what a commit group does, in its order.
@@ -321,82 +298,6 @@ impl Model {
             }
         }
         faults.first().map_or(Ok(()), |fault| Err(*fault))
-    }
-}
-
-impl Unit {
-    fn flow(&mut self, at: usize, account: &AccountId, asset: &Asset) -> &mut Flow {
-        let flow = self.flows.entry((account.clone(), asset.clone())).or_default();
-        flow.touched.insert(at);
-        flow
-    }
-
-    fn gain(&mut self, at: usize, account: &AccountId, asset: &Asset, amount: u128) {
-        let flow = self.flow(at, account, asset);
-        flow.free.gains.add(amount);
-        flow.total.gains.add(amount);
-    }
-
-    fn lose(&mut self, at: usize, account: &AccountId, asset: &Asset, amount: u128) {
-        let flow = self.flow(at, account, asset);
-        flow.taken_from.insert(at);
-        flow.free.losses.add(amount);
-        flow.total.losses.add(amount);
-    }
-
-    fn set_aside(&mut self, at: usize, entry: &Entry, amount: u128) {
-        let flow = self.flow(at, &entry.account, &entry.asset);
-        flow.taken_from.insert(at);
-        flow.free.losses.add(amount);
-        flow.held.gains.add(amount);
-    }
-
-    fn set_free(&mut self, at: usize, entry: &Entry, amount: u128) {
-        let flow = self.flow(at, &entry.account, &entry.asset);
-        flow.held.losses.add(amount);
-        flow.free.gains.add(amount);
-    }
-
-    fn pay(&mut self, at: usize, entry: &Entry, amount: u128) {
-        let flow = self.flow(at, &entry.account, &entry.asset);
-        flow.held.losses.add(amount);
-        flow.total.losses.add(amount);
-        self.gain(at, entry.counterparty.as_ref().unwrap(), &entry.asset, amount);
-    }
-
-    /// What the entry moves from account to account, or the opposite of it.
-    fn moves(&mut self, at: usize, entry: &Entry, undo: bool) {
-        let (asset, amount) = (&entry.asset, entry.amount.get());
-        let gains = match entry.kind {
-            Kind::Mint | Kind::Credit => !undo,
-            _ => undo,
-        };
-        match gains {
-            true => self.gain(at, &entry.account, asset, amount),
-            false => self.lose(at, &entry.account, asset, amount),
-        }
-        if matches!(entry.kind, Kind::Mint | Kind::Burn) {
-            let supply = self.supply.entry(asset.clone());
-            let supply = supply.or_insert((Wide::default(), Wide::default(), at));
-            if gains { &mut supply.0 } else { &mut supply.1 }.add(amount);
-        }
-        if let Some(counterparty) = &entry.counterparty {
-            match undo {
-                true => self.lose(at, counterparty, asset, amount),
-                false => self.gain(at, counterparty, asset, amount),
-            }
-        }
-    }
-}
-
-impl InOut {
-    /// Gains and losses must each be an amount; only what is left of them meets the balance.
-    fn onto(&self, balance: &mut u128) -> Result<(), Reason> {
-        let (gains, losses) = (self.gains.value()?, self.losses.value()?);
-        let mut net = Wide::default();
-        net.add(gains);
-        net.sub(losses);
-        net.onto(balance)
     }
 }
 
