@@ -1,1 +1,17 @@
 //! The actors that carry a batch from the door to the durable root.
+//!
+//! The ground they stand on, which knows no ledger: a bounded way in ([`door`], [`budget`]), lives
+//! that follow one another ([`supervise`]), what an observer sees of them ([`report`]), and the
+//! named points where tests and drills strike ([`probe`]). Then what they share: the [`mode`] that
+//! says whether writes may pass, and the [`breaker`]s in front of the upstreams.
+//! `docs/CONCURRENCY.md` has the rules that every actor keeps.
+
+pub mod budget;
+pub mod door;
+pub mod supervise;
+
+pub mod probe;
+pub mod report;
+
+pub mod breaker;
+pub mod mode;

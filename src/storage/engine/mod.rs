@@ -1,0 +1,194 @@
+//! The engine: ordered bytes under two promises, durable truth and derived data that may lag.
+//!
+//! Truth is append-only and fsynced batch by batch; derived data follows from it and is written in
+//! bulk. What the keys mean is not known here. [`MemoryEngine`] forgets with the process,
+//! `RocksEngine` does not, and [`Faulty`] wraps either to fail on order. One suite of contract
+//! tests runs over all of them.
+
+mod batch;
+mod error;
+mod faulty;
+mod memory;
+#[cfg(feature = "rocks")]
+mod rocks;
+
+#[cfg(test)]
+mod contract;
+
+pub use batch::{DerivedBatch, DerivedChange, DerivedFamily, TruthBatch, TruthFamily};
+pub use error::{CommitError, NoRoom, Resource, StoreError};
+pub use faulty::{Fault, Faulty};
+pub use memory::MemoryEngine;
+#[cfg(feature = "rocks")]
+pub use rocks::{RocksEngine, RocksOptions};
+
+/// A key and its value.
+pub type Item = (Vec<u8>, Vec<u8>);
+
+/// What survives a crash of the process or of the machine after a commit returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Nothing: the data lives as long as the process.
+    Memory,
+    /// Everything: it is fsynced.
+    Fsync,
+}
+
+/// How much one scan may answer. A scan ends with the first item that reaches either bound, and
+/// always gives one item if there is any, so that a caller who goes on behind the last key advances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScanLimit {
+    /// Items, at least one.
+    pub items: usize,
+    /// Bytes of keys and values; the last item may go beyond.
+    pub bytes: usize,
+}
+
+impl ScanLimit {
+    /// Whether a scan that holds this much is complete.
+    pub(crate) fn reached(&self, items: usize, bytes: usize) -> bool {
+        items >= self.items.max(1) || bytes >= self.bytes
+    }
+}
+
+/// How full the engine's resource is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes in use: of the memory bound, or of the file system by anyone.
+    pub bytes_used: u64,
+    /// Bytes there are: the memory bound, or what the file system offers this user.
+    pub bytes_total: u64,
+    /// Bytes that the engine itself holds; at most `bytes_used`, estimated on disk.
+    pub bytes_own: u64,
+}
+
+impl Usage {
+    /// The part in use, 0.0 to 1.0; 1.0 where there is nothing at all.
+    pub fn fraction(&self) -> f64 {
+        if self.bytes_total == 0 {
+            return 1.0;
+        }
+        self.bytes_used as f64 / self.bytes_total as f64
+    }
+}
+
+/// An ordered byte store with the two promises.
+///
+/// Keys are compared as unsigned bytes. Reads may come from any thread while one thread writes; a
+/// batch is seen whole or not at all by every read, and one call's answer is of one moment. Writing
+/// from several threads is safe but nobody needs it: the ledger has one writer.
+pub trait Engine: Send + Sync + 'static {
+    /// What survives a crash after [`Engine::commit`] returned `Ok`.
+    fn durability(&self) -> Durability;
+
+    /// Writes `batch` to truth: the commit point.
+    ///
+    /// Atomic, after earlier commits, as durable as [`Engine::durability`] says when it returns
+    /// `Ok`, and visible at once to reads. An empty batch is a commit like another.
+    ///
+    /// # Errors
+    /// [`CommitError::NotWritten`] when the batch surely is nowhere and never will be;
+    /// [`CommitError::Unknown`] for everything else. After an `Unknown`, or a panic in here, every
+    /// further commit returns `Unknown` with [`StoreError::Poisoned`] until the engine is reopened;
+    /// reads go on, and may or may not show the batch in doubt.
+    fn commit(&self, batch: &TruthBatch) -> Result<(), CommitError>;
+
+    /// Whether commits are refused because of an earlier `Unknown`.
+    fn is_poisoned(&self) -> bool;
+
+    /// The value of `key`.
+    ///
+    /// # Errors
+    /// [`StoreError::Backend`] when the data cannot be read or fails its checksum; so for all reads.
+    fn truth_get(&self, family: TruthFamily, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// The item with the greatest key that is not greater than `key`.
+    ///
+    /// # Errors
+    /// As [`Engine::truth_get`].
+    fn truth_last_at_or_before(
+        &self,
+        family: TruthFamily,
+        key: &[u8],
+    ) -> Result<Option<Item>, StoreError>;
+
+    /// Items in ascending order of keys, from `from` on (inclusive), as many as `limit` allows.
+    ///
+    /// # Errors
+    /// As [`Engine::truth_get`].
+    fn truth_scan(
+        &self,
+        family: TruthFamily,
+        from: &[u8],
+        limit: ScanLimit,
+    ) -> Result<Vec<Item>, StoreError>;
+
+    /// The value of `key`.
+    ///
+    /// # Errors
+    /// As [`Engine::truth_get`].
+    fn derived_get(&self, family: DerivedFamily, key: &[u8])
+    -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// The values of `keys`, in their order, all of one moment. Keys in ascending order are cheaper.
+    ///
+    /// # Errors
+    /// As [`Engine::truth_get`]; one key that cannot be read fails the call.
+    fn derived_multi_get(
+        &self,
+        family: DerivedFamily,
+        keys: &[&[u8]],
+    ) -> Result<Vec<Option<Vec<u8>>>, StoreError>;
+
+    /// Items in ascending order of keys, from `from` (inclusive) to `to` (exclusive; `None`: to the
+    /// end), as many as `limit` allows. An empty or inverted range has no items.
+    ///
+    /// # Errors
+    /// As [`Engine::truth_get`].
+    fn derived_scan(
+        &self,
+        family: DerivedFamily,
+        from: &[u8],
+        to: Option<&[u8]>,
+        limit: ScanLimit,
+    ) -> Result<Vec<Item>, StoreError>;
+
+    /// Writes `batch` to derived data, visible at once to reads.
+    ///
+    /// A crash may lose it, but only whole, and only with every batch after it: what is left is
+    /// always the result of the first so many batches.
+    ///
+    /// # Errors
+    /// After any error the batch may be visible or not, and may survive or not, whole in each case.
+    /// [`StoreError::NoRoom`] says that it is not, and will not.
+    fn derived_write(&self, batch: DerivedBatch) -> Result<(), StoreError>;
+
+    /// Makes everything that was written to derived data survive a crash, where the engine is
+    /// durable at all.
+    ///
+    /// # Errors
+    /// After an error nothing more is promised than before.
+    fn derived_flush(&self) -> Result<(), StoreError>;
+
+    /// Empties all derived families for a rebuild from truth, durably and all at once.
+    ///
+    /// Nothing else may write derived data meanwhile.
+    ///
+    /// # Errors
+    /// After an error the families are all as they were, or all empty.
+    fn derived_wipe(&self) -> Result<(), StoreError>;
+
+    /// Checks that there is room for `bytes` more, with the engine's reserve left over.
+    ///
+    /// [`Engine::commit`] checks for its own batch; asking before saves the work of planning one.
+    ///
+    /// # Errors
+    /// [`StoreError::NoRoom`], or another error when it cannot be told.
+    fn room(&self, bytes: u64) -> Result<(), StoreError>;
+
+    /// How full the engine is, for the disk marks and the metrics.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    fn usage(&self) -> Result<Usage, StoreError>;
+}

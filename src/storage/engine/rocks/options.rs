@@ -1,0 +1,185 @@
+//! How the two RocksDB instances are set up, each setting with its reason.
+
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, LogLevel, Options,
+    WriteBufferManager, WriteOptions,
+};
+
+use super::super::{DerivedFamily, TruthFamily};
+
+/// What an operator may set. Memory is bounded by `block_cache_bytes` + `write_buffer_bytes`, plus a
+/// few kilobytes for each of `open_files_max` files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RocksOptions {
+    /// One cache of blocks, indexes and filters for truth and derived data together, in bytes.
+    pub block_cache_bytes: usize,
+    /// Bytes of memtables, those being flushed included: a quarter for truth, the rest for derived
+    /// data.
+    pub write_buffer_bytes: usize,
+    /// Threads for flushes and compactions, shared by both instances.
+    pub background_jobs: u16,
+    /// Bound of the bytes that flushes and compactions of each instance write in a second; `None`: no
+    /// bound.
+    pub background_bytes_per_second_max: Option<u32>,
+    /// Table files that each instance keeps open.
+    pub open_files_max: u16,
+    /// A commit is refused when it would leave fewer bytes free on the file system: the reserve lets
+    /// flushes and compactions end well.
+    pub disk_bytes_free_min: u64,
+}
+
+impl Default for RocksOptions {
+    fn default() -> Self {
+        Self {
+            block_cache_bytes: 256 << 20,
+            write_buffer_bytes: 128 << 20,
+            background_jobs: 2,
+            background_bytes_per_second_max: None,
+            open_files_max: 512,
+            disk_bytes_free_min: 256 << 20,
+        }
+    }
+}
+
+/// The block cache and the bounds of the memtables, which both instances are opened with.
+pub(super) struct Shared {
+    pub(super) cache: Cache,
+    /// Separate bounds: under one, a burst of derived data would make each commit flush truth.
+    pub(super) truth_buffers: WriteBufferManager,
+    pub(super) derived_buffers: WriteBufferManager,
+}
+
+impl Shared {
+    pub(super) fn new(options: &RocksOptions) -> Self {
+        let truth = options.write_buffer_bytes / 4;
+        let derived = options.write_buffer_bytes - truth;
+        // Half of each share fills while the other half is flushed. Writers are not stalled at the
+        // bound itself: RocksDB stops them when two memtables of a family wait for their flush.
+        let buffers = |bytes| WriteBufferManager::new_write_buffer_manager(bytes / 2, false);
+        Self {
+            cache: Cache::new_lru_cache(options.block_cache_bytes),
+            truth_buffers: buffers(truth),
+            derived_buffers: buffers(derived),
+        }
+    }
+
+    /// Bytes in the cache and in memtables.
+    pub(super) fn bytes(&self) -> usize {
+        let memtables = self.truth_buffers.get_usage() + self.derived_buffers.get_usage();
+        self.cache.get_usage() + memtables
+    }
+}
+
+/// A commit: in the log and fsynced when the write returns.
+pub(super) fn truth_write() -> WriteOptions {
+    let mut write = WriteOptions::default();
+    write.set_sync(true);
+    write
+}
+
+/// Derived data: not in a log, since truth is the log that it is rebuilt from.
+pub(super) fn derived_write() -> WriteOptions {
+    let mut write = WriteOptions::default();
+    write.disable_wal(true);
+    write
+}
+
+pub(super) fn truth_instance(options: &RocksOptions, shared: &Shared) -> Options {
+    let mut db = instance(options, &shared.truth_buffers);
+    // A log file that is used again is allocated already, so that an fdatasync writes no metadata:
+    // the p99 of small groups is a third. It needs a recovery mode that ends at the first record
+    // that does not check, which may be a left-over of the file's earlier use.
+    db.set_recycle_log_file_num(4);
+    db.set_wal_recovery_mode(rocksdb::DBRecoveryMode::PointInTime);
+    // A closed log that was synced and is missing or too short fails the opening.
+    db.set_track_and_verify_wals_in_manifest(true);
+    // `wal_bytes_per_sync` stays 0: each commit syncs the log, so nothing collects that could be
+    // written early. The log is preallocated by the size of the write buffer.
+    db
+}
+
+pub(super) fn derived_instance(options: &RocksOptions, shared: &Shared) -> Options {
+    // No recycling here: RocksDB refuses it together with writes that skip the log.
+    instance(options, &shared.derived_buffers)
+}
+
+/// What both instances share.
+fn instance(options: &RocksOptions, buffers: &WriteBufferManager) -> Options {
+    let mut db = Options::default();
+    db.create_if_missing(true);
+    db.create_missing_column_families(true);
+    db.set_paranoid_checks(true);
+    // A flush takes all families at one point between batches, and its manifest record is one group:
+    // derived data on disk is always the result of its first so many batches. For truth it lets go of
+    // a log as soon as it is flushed, so that none waits for a family that hardly grows.
+    db.set_atomic_flush(true);
+    db.set_write_buffer_manager(buffers);
+    db.set_max_background_jobs(options.background_jobs.max(2).into());
+    db.set_max_open_files(options.open_files_max.into());
+    // There is one writer: locks for several cost a tenth and gain nothing.
+    db.set_allow_concurrent_memtable_write(false);
+    // Hand the pages of table files to the disk steadily, not all at once before the fsync, which the
+    // next commit's fsync would wait behind.
+    db.set_bytes_per_sync(1 << 20);
+    if let Some(rate) = options.background_bytes_per_second_max {
+        db.set_ratelimiter(rate.into(), 100_000, 10);
+    }
+    // RocksDB's own log is for its bugs, not for operators: kept small.
+    db.set_log_level(LogLevel::Warn);
+    db.set_keep_log_file_num(4);
+    db.set_max_log_file_size(4 << 20);
+    db.set_stats_dump_period_sec(0);
+    db
+}
+
+pub(super) fn truth_families(shared: &Shared) -> Vec<ColumnFamilyDescriptor> {
+    let families = TruthFamily::ALL.iter().map(|family| {
+        // One compression on all levels: keys ascend, so files move down the levels unread, which
+        // RocksDB does only where it need not compress anew.
+        let mut options = family_options(&shared.truth_buffers, DBCompressionType::Lz4);
+        options.set_block_based_table_factory(&tables(shared));
+        ColumnFamilyDescriptor::new(family.name(), options)
+    });
+    families.collect()
+}
+
+pub(super) fn derived_families(shared: &Shared) -> Vec<ColumnFamilyDescriptor> {
+    let families = DerivedFamily::ALL.iter().map(|family| {
+        use DerivedFamily::{Accounts, Filter, Holds, Idem, Ids};
+        // Random bytes do not compress.
+        let compression = match family {
+            Ids | Idem | Filter => DBCompressionType::None,
+            _ => DBCompressionType::Lz4,
+        };
+        let mut options = family_options(&shared.derived_buffers, compression);
+        let mut tables = tables(shared);
+        // Where single keys are asked for that mostly are not there. Ten bits: one false answer in
+        // a hundred.
+        if matches!(family, Accounts | Ids | Idem | Holds) {
+            tables.set_bloom_filter(10.0, false);
+            tables.set_optimize_filters_for_memory(true);
+        }
+        options.set_block_based_table_factory(&tables);
+        ColumnFamilyDescriptor::new(family.name(), options)
+    });
+    families.collect()
+}
+
+fn family_options(buffers: &WriteBufferManager, compression: DBCompressionType) -> Options {
+    let mut options = Options::default();
+    // The instance's bound is reached first, whichever family grows.
+    options.set_write_buffer_size(buffers.get_buffer_size());
+    options.set_max_write_buffer_number(2);
+    options.set_compression_type(compression);
+    options
+}
+
+fn tables(shared: &Shared) -> BlockBasedOptions {
+    let mut tables = BlockBasedOptions::default();
+    tables.set_block_cache(&shared.cache);
+    tables.set_block_size(16 << 10);
+    // In the cache, so that its bound covers indexes and filters too.
+    tables.set_cache_index_and_filter_blocks(true);
+    tables.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    tables
+}

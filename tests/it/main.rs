@@ -1,0 +1,5 @@
+//! The one integration binary: each module tells what it holds in its first lines.
+//! One binary links once, and RocksDB is not linked a dozen times.
+
+mod actix_facts;
+mod supervised;
