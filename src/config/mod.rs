@@ -1,1 +1,19 @@
 //! Configuration: flag over environment over file over defaults, with the origin of each value.
+//!
+//! [`Config::load`] merges the sources and refuses keys that nobody knows; [`Config::validate`]
+//! then checks the relations between values. They are apart so that `config print` can show where a
+//! wrong value came from.
+
+mod layer;
+mod load;
+mod model;
+mod nearest;
+mod units;
+mod validate;
+
+pub use load::{ConfigError, DEFAULTS, Loaded, Origin, Setting, Sources};
+pub use model::*;
+pub use validate::{Invalid, Violation};
+
+#[cfg(test)]
+mod tests;

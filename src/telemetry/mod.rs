@@ -1,1 +1,12 @@
 //! Metrics, logs and traces, each declared in one place.
+//!
+//! [`Metrics`] holds every metric; [`init`] starts logs and, where a collector is configured, traces.
+
+mod labels;
+mod logs;
+mod metrics;
+mod traces;
+
+pub use labels::{ActorName, Closed, Label, Peer, Queue, Target};
+pub use logs::{Guard, TelemetryError, init};
+pub use metrics::{LATENCY_SECONDS, Metrics};

@@ -1,0 +1,35 @@
+# The everyday commands of the project. `make` lists them.
+.DEFAULT_GOAL := help
+.PHONY: help run test lint build bench doc clean-dev
+
+CARGO ?= cargo
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: build ## start a development node, send it a sample workload, serve until Ctrl-C
+	@scripts/run.sh
+
+test: ## run all tests
+	@scripts/setup.sh
+	$(CARGO) test --release --locked
+
+lint: ## check format and lints
+	@scripts/setup.sh
+	$(CARGO) fmt --check
+	$(CARGO) clippy --release --locked --all-targets -- -D warnings
+
+build: ## build both programs
+	@scripts/setup.sh
+	$(CARGO) build --release --locked --bins
+
+bench: ## run the benchmarks
+	@scripts/setup.sh
+	$(CARGO) bench --locked
+
+doc: ## build the API documentation
+	@scripts/setup.sh
+	$(CARGO) doc --release --locked --no-deps
+
+clean-dev: ## delete ./dev: the development ledger and its keys
+	rm -rf ./dev

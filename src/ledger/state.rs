@@ -1,0 +1,189 @@
+//! What the ledger knows, as far as a commit group needs it: records, the [`Facts`] that were read
+//! before a plan, and the [`Delta`] that a plan leaves behind.
+
+use std::collections::HashMap;
+
+use super::entry::{Entry, EntryId, Kind, Millis, Seq, Sequenced};
+use super::idempotency::IdemDigest;
+use super::names::{AccountId, AccountKey, Asset};
+
+/// A hash map with a fast, seeded hash. Its order never reaches anything that is hashed or stored.
+pub type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+
+/// One asset of one account. All amounts are atoms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// Free to move.
+    pub available: u128,
+    /// Set aside by open holds.
+    pub held: u128,
+    /// All that ever came in.
+    pub credits: u128,
+    /// All that ever went out; `available + held == credits - debits`.
+    pub debits: u128,
+    /// The last entry that touched it; 0 for none.
+    pub last_seq: Seq,
+}
+
+/// What exists of an asset: `minted - burned` is on accounts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Supply {
+    /// All that was ever made.
+    pub minted: u128,
+    /// All that was ever destroyed; never more than was made.
+    pub burned: u128,
+}
+
+impl Supply {
+    /// What is on accounts now.
+    pub const fn circulating(&self) -> u128 {
+        // A burn takes from an account what a mint has put there, so that this cannot underflow.
+        self.minted - self.burned
+    }
+}
+
+/// The legs that stand and fall together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Posting {
+    /// The first leg.
+    pub first: Seq,
+    /// How many legs there are, one after the other.
+    pub legs: u32,
+}
+
+/// What an id stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdRecord {
+    /// Where the entry is.
+    pub seq: Seq,
+    /// The entry that reversed it; an entry is reversed at most once.
+    pub reversed_by: Option<Seq>,
+    /// For a leg: its posting.
+    pub posting: Option<Posting>,
+}
+
+/// Where a hold is in its life. It leaves [`HoldState::Open`] once and never returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum HoldState {
+    /// Something is still set aside.
+    Open = 0,
+    /// Ended by a Capture.
+    Captured = 1,
+    /// Ended by a Release.
+    Released = 2,
+    /// Ended by its time.
+    Expired = 3,
+}
+
+impl HoldState {
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            HoldState::Open => "open",
+            HoldState::Captured => "captured",
+            HoldState::Released => "released",
+            HoldState::Expired => "expired",
+        }
+    }
+}
+
+/// Value set aside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// The Hold entry.
+    pub seq: Seq,
+    /// Whose value it is.
+    pub account: AccountId,
+    /// Of which asset.
+    pub asset: Asset,
+    /// The only account that may be paid from it, when named.
+    pub counterparty: Option<AccountId>,
+    /// When it ends by itself, in ms.
+    pub expires_at: Option<Millis>,
+    /// What was set aside at first.
+    pub amount: u128,
+    /// What captures paid out so far.
+    pub captured: u128,
+    /// What is still set aside; 0 once it is closed.
+    pub remaining: u128,
+    /// Whether and how it ended.
+    pub state: HoldState,
+}
+
+impl Hold {
+    /// Its place in the order of expiry, while it is open and has one.
+    pub fn due(&self, id: EntryId) -> Option<(Millis, EntryId)> {
+        self.expires_at.map(|at| (at, id))
+    }
+
+    /// Whether its time has passed at `now`.
+    pub fn is_due(&self, now: Millis) -> bool {
+        self.state == HoldState::Open && self.expires_at.is_some_and(|at| at <= now)
+    }
+}
+
+/// Everything that a plan may look at, read before it starts.
+///
+/// Whatever a group can ask for has an entry here, present or known to be absent: a question that
+/// was not foreseen is a bug, and [`super::plan`] panics on it rather than take it for "absent".
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// Accounts of all entries, of what they refer to, and of the holds that are due.
+    pub accounts: Map<AccountKey, Account>,
+    /// Supplies of the assets that are minted or burned, also by a reversal.
+    pub supply: Map<Asset, Supply>,
+    /// Ids of all entries and of what they refer to.
+    pub ids: Map<EntryId, Option<IdRecord>>,
+    /// Tuples of all entries.
+    pub idem: Map<IdemDigest, Option<Seq>>,
+    /// Holds named by a Capture or a Release, and those that are due.
+    pub holds: Map<EntryId, Option<Hold>>,
+    /// Entries that a known id or tuple leads to.
+    pub entries: Map<Seq, Entry>,
+    /// Holds with `expires_at <= now` in the order of (expires_at, id), bounded by the caller.
+    pub due: Vec<EntryId>,
+}
+
+/// New values of everything that a group changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Delta {
+    /// Accounts.
+    pub accounts: Map<AccountKey, Account>,
+    /// Supplies.
+    pub supply: Map<Asset, Supply>,
+    /// Ids: new ones, and those that were reversed.
+    pub ids: Map<EntryId, IdRecord>,
+    /// Tuples, new ones only.
+    pub idem: Map<IdemDigest, Seq>,
+    /// Holds: new ones and changed ones.
+    pub holds: Map<EntryId, Hold>,
+}
+
+impl Delta {
+    /// Takes in what came after; the later value wins.
+    pub fn merge(&mut self, later: Delta) {
+        self.accounts.extend(later.accounts);
+        self.supply.extend(later.supply);
+        self.ids.extend(later.ids);
+        self.idem.extend(later.idem);
+        self.holds.extend(later.holds);
+    }
+
+    /// Nothing changed.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+}
+
+/// The kinds that change the supply of their asset, by themselves or when they are undone.
+pub const fn changes_supply(kind: Kind) -> bool {
+    matches!(kind, Kind::Mint | Kind::Burn)
+}
+
+impl Sequenced {
+    /// The canonical form: see [`super::encode`].
+    pub fn to_bytes(&self) -> Vec<u8> {
+        super::encode::encode(self)
+    }
+}

@@ -1,0 +1,3 @@
+//! The state machine, rule by rule, and as a whole against a naive model.
+
+mod rules;

@@ -1,0 +1,262 @@
+//! Every metric of the process, declared once, on a registry of its own.
+//!
+//! `docs/OBSERVABILITY.md` lists them all; a test compares both ways.
+
+use std::fmt::Display;
+use std::sync::Arc;
+
+use prometheus::core::Collector;
+use prometheus::process_collector::ProcessCollector;
+use prometheus::{
+    Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter,
+    IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+use super::labels::{ActorName, Closed, Label, Peer, Queue, Target};
+
+/// Bounds of latency buckets, in seconds. The objectives (80 ms and 150 ms of a commit) are bounds,
+/// so that a share below one of them is exact.
+pub const LATENCY_SECONDS: [f64; 15] =
+    [0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.15, 0.3, 0.6];
+
+/// Bounds of batch sizes, in entries.
+const BATCH_ENTRIES: [f64; 14] =
+    [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0];
+
+/// The methods that have a series of their own. A client can send any token; the others share one.
+const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+
+/// Declares the struct and its registration from one list, so that neither can miss a metric.
+macro_rules! metrics {
+    ($($field:ident: $type:ty = $make:ident($name:literal, $help:literal $(, $extra:expr)*);)+) => {
+        /// All metrics. Fields that hold [`Closed`] are indexed by a label, the others are plain.
+        pub struct Metrics {
+            registry: Registry,
+            $(#[doc = concat!("`", $name, "`: ", $help, ".")] pub $field: $type,)+
+        }
+
+        impl Metrics {
+            /// The names of all metrics but the `process_` ones, whether they have series or not.
+            pub const NAMES: &'static [&'static str] = &[$($name),+];
+
+            /// Registers every metric, with the series of closed labels at zero.
+            ///
+            /// # Panics
+            /// When a metric is declared twice or with an unfit name: an error of this file.
+            pub fn new() -> Arc<Self> {
+                let registry = Registry::new();
+                let process = Box::new(ProcessCollector::for_self());
+                registry.register(process).expect("no other collector has its names");
+                Arc::new(Self {
+                    $($field: $make(&registry, $name, $help $(, $extra)*),)+
+                    registry,
+                })
+            }
+        }
+    };
+}
+
+metrics! {
+    commits: IntCounter = counter("ledger_commits_total", "Commit groups that became durable");
+    entries_committed: IntCounter = counter("ledger_entries_committed_total", "Entries that became durable");
+    roots_published: IntCounter = counter("ledger_roots_published_total", "Roots that were signed and published");
+    head_seq: IntGauge = gauge("ledger_head_seq", "Sequence number of the last durable entry");
+    published_size: IntGauge = gauge("ledger_published_size", "Size of the tree of the last published root");
+    commit_latency: Histogram = latency("ledger_commit_latency_seconds", "From the receipt of a request until it was durable");
+    committer_batch_latency: Histogram = latency("committer_batch_latency_seconds", "Time of the committer for one group");
+    committer_lag_ms: IntGauge = gauge("committer_lag_ms", "Age of the oldest request that is sequenced and not durable, in milliseconds");
+    sequencer_batch_size: Histogram = histogram("sequencer_batch_size", "Entries in one commit group", &BATCH_ENTRIES);
+    prevalidator_duration: Histogram = latency("prevalidator_duration_seconds", "Time to validate one request");
+    safe_mode: IntGauge = gauge("ledger_safe_mode", "1 while writes are refused because the store is in doubt");
+    seq_gap_detected: IntCounter = counter("ledger_seq_gap_detected_total", "Gaps found in the sequence");
+    wal_fsync_fail: IntCounter = counter("wal_fsync_fail_total", "Durable writes that failed with an unknown outcome");
+    rejected: IntCounterVec = counter_vec("rejected_total", "Entries and requests that were refused, by reason", &["reason"]);
+    busy_rejections: Closed<Queue, IntCounter> = counter_of("busy_rejections_total", "Requests refused because a queue was full");
+    queue_depth: Closed<Queue, IntGauge> = gauge_of("queue_depth", "Requests in a queue");
+    queue_capacity: Closed<Queue, IntGauge> = gauge_of("queue_capacity", "Requests that a queue can hold");
+    inflight_requests: IntGauge = gauge("inflight_requests", "Requests that hold a seat");
+    inflight_requests_capacity: IntGauge = gauge("inflight_requests_capacity", "Seats for requests");
+    inflight_bytes: IntGauge = gauge("inflight_bytes", "Bytes of the bodies of requests that hold a seat");
+    inflight_bytes_capacity: IntGauge = gauge("inflight_bytes_capacity", "Bytes that requests in flight may take together");
+    derived_lag_entries: IntGauge = gauge("derived_lag_entries", "Entries by which flushed derived data trails the log");
+    overlay_entries: IntGauge = gauge("overlay_entries", "Keys that are applied and not yet flushed");
+    store_bytes: IntGauge = gauge("store_bytes", "Bytes of the store, on disk or in memory");
+    breaker_open: Closed<Target, IntCounter> = counter_of("breaker_open_total", "Openings of a breaker");
+    breaker_open_seconds: Closed<Target, Gauge> = float_gauge_of("breaker_open_seconds", "Length of the current opening of a breaker, 0 while closed");
+    breaker_open_seconds_total: Closed<Target, Counter> = float_counter_of("breaker_open_seconds_total", "Time that a breaker was open");
+    actor_restarts: Closed<ActorName, IntCounter> = counter_of("actor_restarts_total", "Restarts of an actor");
+    actor_panics: Closed<ActorName, IntCounter> = counter_of("actor_panics_total", "Panics of an actor that were caught");
+    tasks_leaked: IntCounter = counter("tasks_leaked_total", "Tasks that outlived their actor");
+    auth_failures: Closed<Peer, IntCounter> = counter_of("auth_failures_total", "Requests without a valid capability, by the kind of connection");
+    tls_handshake_failures: IntCounter = counter("tls_handshake_failures_total", "TLS handshakes that failed");
+    http_requests: IntCounterVec = counter_vec("http_requests_total", "Answered HTTP requests", &["route", "method", "status"]);
+    http_duration: HistogramVec = latency_vec("http_request_duration_seconds", "Time to answer an HTTP request", &["route", "method"]);
+}
+
+impl Metrics {
+    /// Counts one refusal. `reason` is the string on the wire, from the closed set of rejects.
+    pub fn count_rejected(&self, reason: &'static str) {
+        self.rejected.with_label_values(&[reason]).inc();
+    }
+
+    /// Counts one answered request. `route` is the pattern that matched, never the path; `None`
+    /// when nothing matched.
+    pub fn observe_http(&self, route: Option<&str>, method: &str, status: u16, seconds: f64) {
+        let route = route.unwrap_or("unmatched");
+        let method = METHODS.into_iter().find(|m| *m == method).unwrap_or("other");
+        self.http_requests.with_label_values(&[route, method, &status.to_string()]).inc();
+        self.http_duration.with_label_values(&[route, method]).observe(seconds);
+    }
+
+    /// All series in the text format of Prometheus, version 0.0.4.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        TextEncoder::new()
+            .encode_utf8(&self.registry.gather(), &mut text)
+            .expect("a string takes every write and registered families are well formed");
+        text
+    }
+}
+
+/// Adds a metric to the registry. Both results are errors of the list above and of nothing else.
+fn add<C, E>(registry: &Registry, metric: Result<C, E>) -> C
+where
+    C: Collector + Clone + 'static,
+    E: Display,
+{
+    let metric = metric.unwrap_or_else(|error| panic!("a metric is declared wrong: {error}"));
+    let twice = registry.register(Box::new(metric.clone()));
+    twice.unwrap_or_else(|error| panic!("a metric is declared wrong: {error}"));
+    metric
+}
+
+fn counter(registry: &Registry, name: &str, help: &str) -> IntCounter {
+    add(registry, IntCounter::new(name, help))
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
+    add(registry, IntGauge::new(name, help))
+}
+
+fn histogram(registry: &Registry, name: &str, help: &str, bounds: &[f64]) -> Histogram {
+    let opts = HistogramOpts::new(name, help).buckets(bounds.to_vec());
+    add(registry, Histogram::with_opts(opts))
+}
+
+fn latency(registry: &Registry, name: &str, help: &str) -> Histogram {
+    histogram(registry, name, help, &LATENCY_SECONDS)
+}
+
+fn counter_vec(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+    add(registry, IntCounterVec::new(Opts::new(name, help), labels))
+}
+
+fn latency_vec(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
+    let opts = HistogramOpts::new(name, help).buckets(LATENCY_SECONDS.to_vec());
+    add(registry, HistogramVec::new(opts, labels))
+}
+
+fn counter_of<L: Label>(registry: &Registry, name: &str, help: &str) -> Closed<L, IntCounter> {
+    Closed::new(&counter_vec(registry, name, help, &[L::NAME]))
+}
+
+fn gauge_of<L: Label>(registry: &Registry, name: &str, help: &str) -> Closed<L, IntGauge> {
+    Closed::new(&add(registry, IntGaugeVec::new(Opts::new(name, help), &[L::NAME])))
+}
+
+fn float_gauge_of<L: Label>(registry: &Registry, name: &str, help: &str) -> Closed<L, Gauge> {
+    Closed::new(&add(registry, GaugeVec::new(Opts::new(name, help), &[L::NAME])))
+}
+
+fn float_counter_of<L: Label>(registry: &Registry, name: &str, help: &str) -> Closed<L, Counter> {
+    Closed::new(&add(registry, CounterVec::new(Opts::new(name, help), &[L::NAME])))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn line_of(text: &str, series: &str) -> Option<String> {
+        let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value.map(str::to_owned)
+    }
+
+    #[test]
+    fn closed_series_exist_before_the_first_event() {
+        let text = Metrics::new().render();
+        let check = |series| assert_eq!(line_of(&text, series).as_deref(), Some("0"), "{series}");
+        check(r#"busy_rejections_total{q="ingress"}"#);
+        check(r#"queue_depth{q="preval"}"#);
+        check(r#"queue_capacity{q="commit"}"#);
+        check(r#"breaker_open_seconds{target="kms"}"#);
+        check(r#"breaker_open_seconds_total{target="wallet"}"#);
+        check(r#"actor_restarts_total{actor="committer"}"#);
+        check(r#"auth_failures_total{peer="uds"}"#);
+        check("ledger_safe_mode");
+        check("tasks_leaked_total");
+    }
+
+    #[test]
+    fn each_label_has_its_own_series() {
+        let metrics = Metrics::new();
+        metrics.queue_depth.of(Queue::Preval).set(7);
+        metrics.breaker_open_seconds.of(Target::Policy).set(1.5);
+        metrics.count_rejected("busy");
+        let text = metrics.render();
+        let check = |series, value| assert_eq!(line_of(&text, series).as_deref(), value);
+        check(r#"queue_depth{q="ingress"}"#, Some("0"));
+        check(r#"queue_depth{q="preval"}"#, Some("7"));
+        check(r#"breaker_open_seconds{target="policy"}"#, Some("1.5"));
+        check(r#"rejected_total{reason="busy"}"#, Some("1"));
+        check(r#"rejected_total{reason="timeout"}"#, None);
+    }
+
+    #[test]
+    fn strange_methods_and_paths_share_one_series() {
+        let metrics = Metrics::new();
+        for method in ["BREW", "get", "X-1"] {
+            metrics.observe_http(None, method, 404, 0.001);
+        }
+        metrics.observe_http(Some("/ingest"), "POST", 200, 0.001);
+        let text = metrics.render();
+        let check = |series, value: &str| assert_eq!(line_of(&text, series).unwrap(), value);
+        check(r#"http_requests_total{method="other",route="unmatched",status="404"}"#, "3");
+        check(r#"http_requests_total{method="POST",route="/ingest",status="200"}"#, "1");
+    }
+
+    #[test]
+    fn objectives_are_bucket_bounds() {
+        assert!(LATENCY_SECONDS.is_sorted_by(|a, b| a < b));
+        for bound in [0.0005, 0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.6] {
+            assert!(LATENCY_SECONDS.contains(&bound), "{bound}");
+        }
+        let metrics = Metrics::new();
+        metrics.commit_latency.observe(0.08);
+        let text = metrics.render();
+        let bucket =
+            |le| line_of(&text, &format!("ledger_commit_latency_seconds_bucket{{le=\"{le}\"}}"));
+        assert_eq!(bucket("0.06").as_deref(), Some("0"));
+        assert_eq!(bucket("0.08").as_deref(), Some("1"));
+    }
+
+    #[test]
+    fn two_instances_do_not_share() {
+        let (one, other) = (Metrics::new(), Metrics::new());
+        one.commits.inc();
+        assert_eq!((one.commits.get(), other.commits.get()), (1, 0));
+    }
+
+    #[test]
+    fn the_manual_lists_exactly_these_metrics() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/OBSERVABILITY.md");
+        let manual = std::fs::read_to_string(path).unwrap();
+        let row = |line: &str| Some(line.strip_prefix("| `")?.split(['`', '{']).next()?.to_owned());
+        let documented: BTreeSet<String> = manual.lines().filter_map(row).collect();
+        let families = Metrics::new().registry.gather();
+        let process = families.iter().map(|f| f.name()).filter(|n| n.starts_with("process_"));
+        let exported = Metrics::NAMES.iter().copied().chain(process).map(str::to_owned).collect();
+        assert_eq!(documented, exported);
+    }
+}
