@@ -1,1 +1,4 @@
-//! The Rust client of the REST API.
+//! The Rust client of the ledger's API, and the workloads that tests, benches and operators send
+//! with it.
+
+pub mod workload;
