@@ -4,7 +4,6 @@
 //! once for their ids, so that a retry is told `replayed`. Not so a refusal that a retry would only
 //! repeat: that is given back at once.
 
-use std::future::Future;
 use std::time::Duration;
 
 use super::ClientError;

@@ -66,11 +66,11 @@ pub(super) async fn run(args: DemoArgs, context: &Context) -> Result<(), CtlErro
     if ui.json {
         return ui.show_json(&demo);
     }
-    ui.line(demo.sent.table(ui))?;
+    ui.show_table(&demo.sent.table(ui))?;
     ui.line("\nThe busiest accounts")?;
-    ui.line(account::table(ui, &demo.accounts))?;
+    ui.show_table(&account::table(ui, &demo.accounts))?;
     ui.line(format_args!("\nAll that exists, at size {}", demo.supply.size))?;
-    ui.line(supply::table(ui, &demo.supply))?;
+    ui.show_table(&supply::table(ui, &demo.supply))?;
     ui.note(next_steps(context, &token_file.display().to_string(), &demo.sent));
     demo.sent.judge(false)
 }

@@ -1,7 +1,7 @@
 //! `ron-ledgerctl`: the command line of operators, auditors and client developers.
 //!
 //! One file a command: its arguments, whose doc comments are the help, and the function that does
-//! it. [`Exit`] has the exit codes, [`Ui`] the way results are shown.
+//! it. [`Exit`] has the exit codes.
 
 mod context;
 mod error;
@@ -27,10 +27,10 @@ mod workload;
 use clap::{Parser, Subcommand};
 
 use context::{Context, Global};
+use error::EXIT_CODES_HELP;
+use ui::Ui;
 
-pub use error::{CtlError, EXIT_CODES_HELP, Exit};
-pub use send::Report;
-pub use ui::Ui;
+pub use error::{CtlError, Exit};
 
 /// Operate, feed and audit a ron-ledger
 #[derive(Debug, Parser)]

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use comfy_table::Table;
 use futures_util::StreamExt as _;
@@ -11,8 +11,11 @@ use serde::Serialize;
 use super::ui::or_dash;
 use super::{CtlError, Exit, Ui};
 use crate::client::unit::Packed;
-use crate::client::{Client, Retry};
+use crate::client::{Client, ClientError, Retry};
 use crate::http::dto::{AnswerOut, Status};
+
+/// A pause that is worth a line.
+const LONG_PAUSE: Duration = Duration::from_secs(2);
 
 /// What became of everything that was sent.
 #[derive(Debug, Default, PartialEq, Serialize)]
@@ -134,9 +137,14 @@ pub(super) async fn send(
     let (bar, retries) = (&bar, &retries);
     let send_one = |packed: Packed| async move {
         let attempt = || client.ingest(&packed.request);
-        let on_pause = |error: &_, pause: std::time::Duration| {
+        let on_pause = |error: &ClientError, pause: Duration| {
             retries.set(retries.get() + 1);
-            bar.set_message(format!("{error}; again in {} ms", pause.as_millis()));
+            let told = format!("{error}; again in {} ms", pause.as_millis());
+            // Without a bar only what makes people wonder is told.
+            if bar.is_hidden() && pause >= LONG_PAUSE {
+                ui.note(&told);
+            }
+            bar.set_message(told);
         };
         let answer = Retry::default().run(attempt, on_pause).await;
         (packed.units, answer)

@@ -34,7 +34,7 @@ impl Ui {
         if self.json {
             return self.show_json(value);
         }
-        self.line(table())
+        self.show_table(&table())
     }
 
     /// Shows a result as one JSON document.
@@ -44,6 +44,14 @@ impl Ui {
     pub fn show_json(&self, value: &impl Serialize) -> Result<(), CtlError> {
         let text = serde_json::to_string_pretty(value).map_err(CtlError::internal)?;
         self.line(text)
+    }
+
+    /// Shows a table, without the blanks at the ends of its lines.
+    ///
+    /// # Errors
+    /// When stdout cannot be written.
+    pub fn show_table(&self, table: &Table) -> Result<(), CtlError> {
+        self.line(table.trim_fmt())
     }
 
     /// Writes one line, or more, of a result.

@@ -2,6 +2,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::client::workload::{Spec, Workload};
+use crate::http::parse::{Rules, parse};
+use crate::ledger::entry::Sequenced;
+use crate::ledger::names::Asset;
+use crate::ledger::testing::{Book, atomic, request};
 
 fn generated(entries: usize, seed: u64) -> Vec<UnitIn> {
     let spec = Spec { entries, seed, invalid_share: 0.2, ..Spec::default() };
@@ -99,4 +103,29 @@ fn legs_that_do_not_net_to_zero_end_their_request() {
     assert_eq!(sizes(&["d3 c3", "d5", "c5"]), [3, 1]);
     let huge = format!("d{0} d{0} c{0} c{0}", u128::MAX);
     assert_eq!(sizes(&[&huge, "d3 c3"]), [4, 2]);
+}
+
+/// The log of a ledger that got `units` in requests of about `entries_max` entries.
+fn log_of(units: &[UnitIn], entries_max: usize) -> Vec<Sequenced> {
+    let default_asset = Asset::new("RON").unwrap();
+    let rules = Rules { default_asset: &default_asset, batch_max_entries: 1_000 };
+    let mut book = Book::new();
+    for packed in pack(units.to_vec(), entries_max) {
+        let body = serde_json::to_vec(&packed.request).unwrap();
+        let parsed = parse(&body, &rules).unwrap();
+        let whole = parsed.atomic;
+        book.ingest(if whole { atomic(parsed.entries) } else { request(parsed.entries) });
+    }
+    book.check();
+    book.log
+}
+
+#[test]
+fn the_size_of_requests_decides_nothing() {
+    let units = generated(2_000, 11);
+    let one_by_one = log_of(&units, 1);
+    assert!(one_by_one.len() > 1_200, "{}", one_by_one.len());
+    for entries_max in [2, 7, 100, 1_000] {
+        assert_eq!(log_of(&units, entries_max), one_by_one, "{entries_max}");
+    }
 }
