@@ -1,1 +1,15 @@
-//! The Rust client of the REST API.
+//! The Rust client of the ledger's API, and the workloads that tests, benches and operators send
+//! with it.
+
+mod api;
+mod error;
+mod retry;
+mod token;
+
+pub mod unit;
+pub mod workload;
+
+pub use api::{ANSWER_BYTES_MAX, Client, ClientOptions};
+pub use error::ClientError;
+pub use retry::Retry;
+pub use token::BearerToken;

@@ -1,1 +1,101 @@
-//! The commands of `ron-ledgerctl`.
+//! `ron-ledgerctl`: the command line of operators, auditors and client developers.
+//!
+//! One file a command: its arguments, whose doc comments are the help, and the function that does
+//! it. [`Exit`] has the exit codes.
+
+mod context;
+mod error;
+mod ui;
+
+mod account;
+mod cap;
+mod checkpoint;
+mod config;
+mod demo;
+mod entry;
+mod hold;
+mod ingest;
+mod init;
+mod key;
+mod private;
+mod roots;
+mod send;
+mod status;
+mod supply;
+mod workload;
+
+use clap::{Parser, Subcommand};
+
+use context::{Context, Global};
+use error::EXIT_CODES_HELP;
+use ui::Ui;
+
+pub use error::{CtlError, Exit};
+
+/// Operate, feed and audit a ron-ledger
+#[derive(Debug, Parser)]
+#[command(name = "ron-ledgerctl", version, after_help = EXIT_CODES_HELP)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Init(init::InitArgs),
+    #[command(subcommand)]
+    Cap(cap::CapCommand),
+    Ingest(ingest::IngestArgs),
+    Workload(workload::WorkloadArgs),
+    Demo(demo::DemoArgs),
+    Status(status::StatusArgs),
+    Roots(roots::RootsArgs),
+    Account(account::AccountArgs),
+    Entry(entry::EntryArgs),
+    Hold(hold::HoldArgs),
+    Supply(supply::SupplyArgs),
+    Checkpoint(checkpoint::CheckpointArgs),
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+}
+
+impl Cli {
+    /// Does what the command line says.
+    ///
+    /// # Errors
+    /// [`CtlError`], which knows its exit code.
+    pub fn run(self) -> Result<(), CtlError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(CtlError::internal)?;
+        runtime.block_on(self.command.run(&Context::new(self.global)))
+    }
+}
+
+impl Command {
+    async fn run(self, context: &Context) -> Result<(), CtlError> {
+        match self {
+            Command::Init(args) => init::run(args, context),
+            Command::Cap(command) => cap::run(command, context),
+            Command::Ingest(args) => ingest::run(args, context).await,
+            Command::Workload(args) => workload::run(args, context).await,
+            Command::Demo(args) => demo::run(args, context).await,
+            Command::Status(args) => status::run(args, context).await,
+            Command::Roots(args) => roots::run(args, context).await,
+            Command::Account(args) => account::run(args, context).await,
+            Command::Entry(args) => entry::run(args, context).await,
+            Command::Hold(args) => hold::run(args, context).await,
+            Command::Supply(args) => supply::run(args, context).await,
+            Command::Checkpoint(args) => checkpoint::run(args, context).await,
+            Command::Config(command) => config::run(command, context),
+            Command::Key(command) => key::run(command, context),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,306 @@
+//! The routes of the ledger, as functions.
+//!
+//! HTTP/1.1 over TCP, or over TLS 1.3 and nothing older. No redirect is followed and no proxy is
+//! asked, so that a token goes to the named ledger and nowhere else.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::{Certificate, Method, Response, Url};
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use zeroize::Zeroizing;
+
+use super::error::shown;
+use super::{BearerToken, ClientError};
+use crate::http::dto::{
+    AccountOut, AnswerOut, EntryAtOut, ErrorOut, HoldOut, RequestIn, RootsOut, SupplyOut,
+};
+
+/// The longest answer that is read, in bytes.
+pub const ANSWER_BYTES_MAX: usize = 64 << 20;
+
+/// How to reach a ledger.
+#[derive(Clone, Debug)]
+pub struct ClientOptions {
+    /// `http://host:port` or `https://host:port`, with or without a path in front of the routes.
+    pub url: String,
+    /// Sent with every request.
+    pub token: Option<BearerToken>,
+    /// PEM certificates: when given, they alone are trusted, and not those of the system.
+    pub ca_file: Option<PathBuf>,
+    /// From the first byte sent to the last one received.
+    pub timeout: Duration,
+}
+
+impl ClientOptions {
+    /// Without a token, with the system's certificates and a timeout of 10 s.
+    pub fn new(url: impl Into<String>) -> Self {
+        let timeout = Duration::from_secs(10);
+        ClientOptions { url: url.into(), token: None, ca_file: None, timeout }
+    }
+}
+
+/// A ledger on the other side. Cheap to clone; connections are shared.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    base: Url,
+}
+
+impl Client {
+    /// Prepares; nothing is sent.
+    ///
+    /// # Errors
+    /// [`ClientError::Setup`] for an address, a token or certificates that cannot be used.
+    pub fn new(options: &ClientOptions) -> Result<Self, ClientError> {
+        let base = parse_url(&options.url)?;
+        // Whoever installed a provider before keeps it.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let builder = reqwest::Client::builder()
+            .default_headers(headers(options.token.as_ref())?)
+            .user_agent(concat!("ron-ledgerctl/", env!("CARGO_PKG_VERSION")))
+            .timeout(options.timeout)
+            .connect_timeout(options.timeout.min(Duration::from_secs(5)))
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .tls_version_min(reqwest::tls::Version::TLS_1_3);
+        let builder = match &options.ca_file {
+            Some(path) => builder.tls_certs_only(certificates(path)?),
+            // The system's certificates are not asked for where there is nothing to check: a small
+            // container may have none.
+            None if base.scheme() == "http" => builder.tls_certs_only([]),
+            None => builder,
+        };
+        let http = builder
+            .build()
+            .map_err(|error| ClientError::Setup(format!("cannot set up TLS: {error}")))?;
+        Ok(Client { http, base })
+    }
+
+    /// The address, without anything secret.
+    pub fn address(&self) -> String {
+        shown(&self.base)
+    }
+
+    /// Sends a batch. An answer that rejects all entries is an answer, unless it may be tried again
+    /// later.
+    ///
+    /// # Errors
+    /// [`ClientError`]; after one that is transient the same request may be sent again.
+    pub async fn ingest(&self, request: &RequestIn<'_>) -> Result<AnswerOut<'static>, ClientError> {
+        /// Tells an answer from an error.
+        #[derive(Deserialize)]
+        struct Form {
+            results: Option<IgnoredAny>,
+        }
+        let url = self.url(&["ingest"], &[]);
+        let body = serde_json::to_vec(request).expect("texts and numbers have a JSON form");
+        let request = self.http.request(Method::POST, url.clone()).body(body);
+        let reply = send(&url, request.header("content-type", "application/json")).await?;
+        let form: Result<Form, _> = serde_json::from_slice(&reply.body);
+        let looked_at = form.is_ok_and(|form| form.results.is_some());
+        if !looked_at || matches!(reply.status, 429 | 503 | 504) {
+            return Err(reply.refusal(&url));
+        }
+        reply.json(&url)
+    }
+
+    /// Published roots after the size `since`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn roots(&self, since: u64, limit: usize) -> Result<RootsOut<'static>, ClientError> {
+        let query = [("since", since.to_string()), ("limit", limit.to_string())];
+        self.get(&["roots"], &query).await
+    }
+
+    /// The entry at `seq`.
+    ///
+    /// # Errors
+    /// [`ClientError`]; 404 beyond the head.
+    pub async fn entry(&self, seq: u64) -> Result<EntryAtOut<'static>, ClientError> {
+        self.get(&["entries", &seq.to_string()], &[]).await
+    }
+
+    /// The entry with that id.
+    ///
+    /// # Errors
+    /// [`ClientError`]; 404 when there is none.
+    pub async fn entry_by_id(&self, id: &str) -> Result<EntryAtOut<'static>, ClientError> {
+        self.get(&["entries", "by-id", id], &[]).await
+    }
+
+    /// All balances of an account; none for one that never had an entry.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn account(&self, account: &str) -> Result<AccountOut<'static>, ClientError> {
+        self.get(&["accounts", account], &[]).await
+    }
+
+    /// A hold by the id of its entry.
+    ///
+    /// # Errors
+    /// [`ClientError`]; 404 when there is none.
+    pub async fn hold(&self, id: &str) -> Result<HoldOut<'static>, ClientError> {
+        self.get(&["holds", id], &[]).await
+    }
+
+    /// What exists of each asset.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn supply(&self) -> Result<SupplyOut<'static>, ClientError> {
+        self.get(&["supply"], &[]).await
+    }
+
+    /// The last signed checkpoint: the text of a note.
+    ///
+    /// # Errors
+    /// [`ClientError`]; 404 before the first one.
+    pub async fn checkpoint(&self) -> Result<String, ClientError> {
+        let url = self.url(&["checkpoint"], &[]);
+        let reply = send(&url, self.http.get(url.clone())).await?;
+        if reply.status != 200 {
+            return Err(reply.refusal(&url));
+        }
+        let problem = |_| ClientError::Strange { url: shown(&url), problem: "not UTF-8".into() };
+        String::from_utf8(reply.body).map_err(problem)
+    }
+
+    /// `/readyz` or `/version` as they come. A ledger that is not ready answers 503 with the same
+    /// body, which is an answer here.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn probe(&self, route: &str) -> Result<serde_json::Value, ClientError> {
+        let url = self.url(&[route], &[]);
+        let reply = send(&url, self.http.get(url.clone())).await?;
+        match reply.status {
+            200 | 503 => reply.json(&url),
+            _ => Err(reply.refusal(&url)),
+        }
+    }
+
+    async fn get<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+    ) -> Result<T, ClientError> {
+        let url = self.url(path, query);
+        let reply = send(&url, self.http.get(url.clone())).await?;
+        match reply.status {
+            200 => reply.json(&url),
+            _ => Err(reply.refusal(&url)),
+        }
+    }
+
+    /// Each segment is encoded as a whole: a name with a slash stays one segment.
+    fn url(&self, path: &[&str], query: &[(&str, String)]) -> Url {
+        let mut url = self.base.clone();
+        url.path_segments_mut()
+            .expect("http and https addresses have a path")
+            .pop_if_empty()
+            .extend(path);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        url
+    }
+}
+
+fn parse_url(text: &str) -> Result<Url, ClientError> {
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    // The text is not repeated: it may hold a password.
+    let problem = "the url is not of the form http://host:port or https://host:port";
+    url.ok_or_else(|| ClientError::Setup(problem.to_owned()))
+}
+
+fn headers(token: Option<&BearerToken>) -> Result<HeaderMap, ClientError> {
+    let mut headers = HeaderMap::new();
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/plain"));
+    if let Some(token) = token {
+        let text = Zeroizing::new(format!("Bearer {}", token.expose()));
+        let mut value = HeaderValue::from_str(&text)
+            .map_err(|_| ClientError::Setup("the token has unusual characters".to_owned()))?;
+        // Hides it from Debug.
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
+    Ok(headers)
+}
+
+fn certificates(path: &std::path::Path) -> Result<Vec<Certificate>, ClientError> {
+    let problem = |what: String| ClientError::Setup(format!("{}: {what}", path.display()));
+    let pem = std::fs::read(path).map_err(|error| problem(error.to_string()))?;
+    let found = Certificate::from_pem_bundle(&pem).map_err(|error| problem(error.to_string()))?;
+    if found.is_empty() {
+        return Err(problem("has no PEM certificate".to_owned()));
+    }
+    Ok(found)
+}
+
+/// A complete answer.
+struct Reply {
+    status: u16,
+    retry_after: Option<Duration>,
+    body: Vec<u8>,
+}
+
+async fn send(url: &Url, request: reqwest::RequestBuilder) -> Result<Reply, ClientError> {
+    let transport = |error: reqwest::Error| ClientError::transport(url, &error);
+    let mut response = request.send().await.map_err(transport)?;
+    let (status, retry_after) = (response.status().as_u16(), retry_after(&response));
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(transport)? {
+        if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+            let problem = "the answer is longer than 64 MiB".to_owned();
+            return Err(ClientError::Strange { url: shown(url), problem });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Reply { status, retry_after, body })
+}
+
+/// In seconds; the form with a date is not used by this ledger.
+fn retry_after(response: &Response) -> Option<Duration> {
+    let value = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
+    value.trim().parse().ok().map(Duration::from_secs)
+}
+
+impl Reply {
+    fn json<T: DeserializeOwned>(&self, url: &Url) -> Result<T, ClientError> {
+        serde_json::from_slice(&self.body).map_err(|error| {
+            let problem = format!("status {}, {error}", self.status);
+            ClientError::Strange { url: shown(url), problem }
+        })
+    }
+
+    /// The error that this answer is. What does not look like a ledger's own may come from
+    /// something in between: then the status has to do.
+    fn refusal(&self, url: &Url) -> ClientError {
+        let (status, retry_after) = (self.status, self.retry_after);
+        if let Ok(body) = serde_json::from_slice::<ErrorOut<'static>>(&self.body) {
+            return ClientError::Refused { status, body, retry_after };
+        }
+        if let Ok(answer) = serde_json::from_slice::<AnswerOut<'static>>(&self.body)
+            && let Some(first) = answer.reasons.into_iter().next()
+        {
+            let (reason, details) = (first.reason, first.details);
+            let body = ErrorOut { reason, details, retry_after_ms: None };
+            return ClientError::Refused { status, body, retry_after };
+        }
+        match status {
+            429 | 503 | 504 => ClientError::refused(status, "busy", "no more is said", retry_after),
+            _ => {
+                let problem = format!("status {status}");
+                ClientError::Strange { url: shown(url), problem }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

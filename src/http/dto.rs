@@ -1,0 +1,374 @@
+//! What stands on the wire, as types: the server writes the answers with them, and clients write
+//! requests and read answers. Texts are borrowed where they can be.
+//!
+//! The server does not read requests with these types but with `parse`, which names the
+//! field that is wrong; a test holds the two together. `docs/API.md` describes each field.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{self, Deserializer, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
+
+/// An amount of atoms; on the wire a decimal string, since many JSON readers have only doubles.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Atoms(pub u128);
+
+/// The decimal string of [`Atoms`]: digits only, no leading zero but for zero itself.
+pub(crate) fn parse_atoms(text: &str) -> Option<u128> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit());
+    let shortest = text == "0" || !text.starts_with('0');
+    // What is left for `parse` to refuse is the empty text and what exceeds 128 bits.
+    if plain && shortest { text.parse().ok() } else { None }
+}
+
+impl fmt::Display for Atoms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Serialize for Atoms {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Atoms {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Atoms;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a decimal string of atoms, at most 2^128-1")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Atoms, E> {
+                let atoms = parse_atoms(text);
+                atoms.map(Atoms).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
+
+/// The body of `POST /ingest`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RequestIn<'a> {
+    /// The entries, in order; at least one.
+    #[serde(borrow)]
+    pub batch: Vec<EntryIn<'a>>,
+    /// Part of the idempotency tuple of each entry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idem_id: Option<Cow<'a, str>>,
+    /// All or nothing.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub atomic: bool,
+}
+
+/// One entry of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EntryIn<'a> {
+    /// A UUID of any version but 8.
+    #[serde(borrow)]
+    pub id: Cow<'a, str>,
+    /// The client's clock, in ms since 1970.
+    pub ts: u64,
+    /// The name of the kind.
+    pub kind: Cow<'a, str>,
+    /// Whose value it is about.
+    pub account: Cow<'a, str>,
+    /// At least one atom.
+    pub amount: Atoms,
+    /// 16 bytes in base64.
+    pub nonce: Cow<'a, str>,
+    /// The id of the capability that allows it.
+    pub capability_ref: Cow<'a, str>,
+    /// The version of the fields: 1.
+    pub v: u8,
+    /// The other account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counterparty: Option<Cow<'a, str>>,
+    /// The id of the entry acted on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Cow<'a, str>>,
+    /// Of which asset; the ledger's default when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asset: Option<Cow<'a, str>>,
+    /// When a Hold ends by itself, in ms since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<u64>,
+    /// A Capture that leaves the rest of the hold open.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub keep_open: bool,
+}
+
+/// The answer to `POST /ingest` when the batch was looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnswerOut<'a> {
+    /// Entries that are in the ledger now, new or from before.
+    pub accepted: usize,
+    /// The first new entry, if there is one.
+    pub seq_start: Option<u64>,
+    /// The last new entry, if there is one.
+    pub seq_end: Option<u64>,
+    /// A root that covers all of them, in hex.
+    pub new_root: Cow<'a, str>,
+    /// The size of the tree of `new_root`.
+    pub root_size: u64,
+    /// `fsync` or `memory`.
+    pub durability: Cow<'a, str>,
+    /// Why entries were rejected, by index.
+    pub reasons: Vec<ReasonOut<'a>>,
+    /// What became of each entry, by index.
+    pub results: Vec<ResultOut>,
+}
+
+/// Why one entry was rejected.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReasonOut<'a> {
+    /// The entry's index in the batch.
+    pub idx: usize,
+    /// One of the reasons of `docs/API.md`.
+    pub reason: Cow<'a, str>,
+    /// In words.
+    pub details: Cow<'a, str>,
+}
+
+/// What became of one entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResultOut {
+    /// The entry's index in the batch.
+    pub idx: usize,
+    /// In one word.
+    pub status: Status,
+    /// Its place in the ledger; none when it was rejected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
+}
+
+/// What became of an entry, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// New.
+    Committed,
+    /// In the ledger since an earlier request.
+    Replayed,
+    /// Not in the ledger by this request.
+    Rejected,
+}
+
+/// The body of every error.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorOut<'a> {
+    /// One of the reasons of `docs/API.md`.
+    pub reason: Cow<'a, str>,
+    /// In words.
+    pub details: Cow<'a, str>,
+    /// When it makes sense to try again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+}
+
+/// One page of published roots.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RootsOut<'a> {
+    /// In the order of `seq`.
+    pub roots: Vec<RootOut<'a>>,
+    /// The `since` of the next page, if there is more.
+    pub next: Option<u64>,
+}
+
+/// One root.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RootOut<'a> {
+    /// The last entry that it covers, which is the size of its tree.
+    pub seq: u64,
+    /// In hex.
+    pub root: Cow<'a, str>,
+    /// When it was committed, in ms since 1970.
+    pub ts: u64,
+}
+
+/// An entry of the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntryOut<'a> {
+    /// Its place in the ledger.
+    pub seq: u64,
+    /// Stands or falls with the entry after it.
+    pub linked: bool,
+    /// When it was committed, by the ledger's clock, in ms since 1970.
+    pub committed_at: u64,
+    /// As [`EntryIn::id`].
+    pub id: Cow<'a, str>,
+    /// As [`EntryIn::ts`].
+    pub ts: u64,
+    /// As [`EntryIn::kind`], or `Expire`.
+    pub kind: Cow<'a, str>,
+    /// As [`EntryIn::account`].
+    pub account: Cow<'a, str>,
+    /// As [`EntryIn::amount`].
+    pub amount: Atoms,
+    /// Always named, also where the client did not.
+    pub asset: Cow<'a, str>,
+    /// In padded base64.
+    pub nonce: Cow<'a, str>,
+    /// As [`EntryIn::capability_ref`].
+    pub capability_ref: Cow<'a, str>,
+    /// The root key behind the capability.
+    pub kid: Cow<'a, str>,
+    /// As [`EntryIn::v`].
+    pub v: u8,
+    /// As [`EntryIn::counterparty`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counterparty: Option<Cow<'a, str>>,
+    /// As [`EntryIn::reference`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Cow<'a, str>>,
+    /// As [`EntryIn::expires_at`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<u64>,
+    /// As [`EntryIn::keep_open`].
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub keep_open: bool,
+    /// As [`RequestIn::idem_id`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idem_id: Option<Cow<'a, str>>,
+    /// The canonical form in hex, of which the leaf hash is made.
+    pub canonical: Cow<'a, str>,
+}
+
+/// One entry with the size of the ledger that was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntryAtOut<'a> {
+    /// The size of the ledger.
+    pub size: u64,
+    /// The entry.
+    pub entry: EntryOut<'a>,
+    /// The entry that reversed this one; only by id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reversed_by: Option<u64>,
+}
+
+/// One page of entries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntriesOut<'a> {
+    /// The size of the ledger.
+    pub size: u64,
+    /// In the order of `seq`.
+    pub entries: Vec<EntryOut<'a>>,
+    /// The `from` of the next page, if there is more.
+    pub next: Option<u64>,
+}
+
+/// The balances of an account. An account that never had an entry has none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountOut<'a> {
+    /// The size of the ledger.
+    pub size: u64,
+    /// Its name.
+    pub account: Cow<'a, str>,
+    /// One row for each asset, by name.
+    pub assets: Vec<BalanceOut<'a>>,
+}
+
+/// One asset of an account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BalanceOut<'a> {
+    /// Of which asset.
+    pub asset: Cow<'a, str>,
+    /// Free to move.
+    pub available: Atoms,
+    /// Set aside by open holds.
+    pub held: Atoms,
+    /// All that ever came in.
+    pub credits: Atoms,
+    /// All that ever went out.
+    pub debits: Atoms,
+    /// The last entry that touched it.
+    pub last_seq: u64,
+}
+
+/// A hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HoldOut<'a> {
+    /// The size of the ledger.
+    pub size: u64,
+    /// The id of the Hold entry.
+    pub id: Cow<'a, str>,
+    /// The Hold entry.
+    pub seq: u64,
+    /// Whose value it is.
+    pub account: Cow<'a, str>,
+    /// Of which asset.
+    pub asset: Cow<'a, str>,
+    /// The only account that may be paid from it, when named.
+    pub counterparty: Option<Cow<'a, str>>,
+    /// When it ends by itself, in ms since 1970.
+    pub expires_at: Option<u64>,
+    /// What was set aside at first.
+    pub amount: Atoms,
+    /// What captures paid out so far.
+    pub captured: Atoms,
+    /// What is still set aside.
+    pub remaining: Atoms,
+    /// `open`, `captured`, `released` or `expired`.
+    pub state: Cow<'a, str>,
+}
+
+/// What exists of each asset.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SupplyOut<'a> {
+    /// The size of the ledger.
+    pub size: u64,
+    /// One row for each asset, by name.
+    pub assets: Vec<AssetOut<'a>>,
+}
+
+/// What exists of one asset.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AssetOut<'a> {
+    /// Its name.
+    pub asset: Cow<'a, str>,
+    /// All that was ever made.
+    pub minted: Atoms,
+    /// All that was ever destroyed.
+    pub burned: Atoms,
+    /// What is on accounts now.
+    pub circulating: Atoms,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn atoms_are_decimal_strings_and_nothing_else() {
+        for atoms in [0, 1, u128::from(u64::MAX) + 1, u128::MAX] {
+            let text = serde_json::to_string(&Atoms(atoms)).unwrap();
+            assert_eq!(text, format!("\"{atoms}\""));
+            assert_eq!(serde_json::from_str::<Atoms>(&text).unwrap(), Atoms(atoms));
+        }
+        let above = "340282366920938463463374607431768211456";
+        for bad in ["", "+1", "-1", "01", "00", "1.0", "1e3", " 1", "1 ", "0x1", "1_000", above] {
+            assert!(serde_json::from_str::<Atoms>(&format!("\"{bad}\"")).is_err(), "{bad}");
+        }
+        assert!(serde_json::from_str::<Atoms>("1").is_err());
+    }
+
+    #[test]
+    fn what_is_absent_is_not_written() {
+        let result = ResultOut { idx: 0, status: Status::Rejected, seq: None };
+        let text = serde_json::to_string(&result).unwrap();
+        assert_eq!(text, r#"{"idx":0,"status":"rejected"}"#);
+        assert_eq!(serde_json::from_str::<ResultOut>(&text).unwrap(), result);
+    }
+}
