@@ -61,9 +61,8 @@ done
 mkdir -p dev
 chmod 700 dev
 : >"$log"
-if [ ! -d dev/keyring ] || [ ! -d dev/signing ]; then
-    "$programs/ron-ledgerctl" init --dev || fail "the development keys could not be made"
-fi
+# Makes what is missing and keeps what is there; a development token near its end is made anew.
+"$programs/ron-ledgerctl" init --dev || fail "the development keys could not be made"
 
 # Its own process group: Ctrl-C reaches this script alone, which then stops the daemon in order.
 set -m
