@@ -1,4 +1,26 @@
 //! The store: truth that is fsynced before it is acknowledged, and derived data that follows from it.
+//!
+//! [`engine`] knows bytes and promises; everything above it knows records. [`store::Store::open`]
+//! verifies and recovers, and is the one way to a [`writer::Writer`], which cannot be cloned, and to
+//! a [`reader::Reader`], which can, and has no way to write.
 
 pub mod engine;
+pub mod error;
 pub mod files;
+pub mod genesis;
+pub mod reader;
+pub mod store;
+pub mod writer;
+
+mod block;
+mod codec;
+mod filter;
+mod flusher;
+mod overlay;
+mod recovery;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+pub use codec::{Damaged, Head, RootRow};

@@ -51,6 +51,8 @@ pub enum Resource {
     Memory,
     /// The file system of the data directory.
     Disk,
+    /// The bound on what is committed and not yet flushed to derived data.
+    DerivedLag,
 }
 
 impl fmt::Display for Resource {
@@ -58,6 +60,7 @@ impl fmt::Display for Resource {
         f.write_str(match self {
             Resource::Memory => "the memory bound of the store",
             Resource::Disk => "the data directory's file system",
+            Resource::DerivedLag => "the bound on derived data's lag",
         })
     }
 }

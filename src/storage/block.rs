@@ -1,0 +1,87 @@
+//! A block: one commit group as it stands in truth, in exports and in the archive. Its time (8
+//! bytes, ms), then each entry's canonical form with its length in 2 bytes in front.
+
+use super::codec::Damaged;
+use crate::ledger::encode::{ENTRY_MAX_BYTES, decode, encode_into};
+use crate::ledger::entry::{Entry, Millis, Seq, Sequenced};
+
+const _: () = assert!(ENTRY_MAX_BYTES <= u16::MAX as usize, "a length fits two bytes");
+
+/// Builds a block entry by entry, and gives back each canonical form once, to be hashed.
+pub(super) struct BlockBuilder {
+    bytes: Vec<u8>,
+}
+
+impl BlockBuilder {
+    pub(super) fn new(time: Millis, entries_count: usize) -> Self {
+        let mut bytes = Vec::with_capacity(8 + entries_count * 192);
+        bytes.extend_from_slice(&time.to_be_bytes());
+        BlockBuilder { bytes }
+    }
+
+    /// Appends an entry and gives its canonical form.
+    pub(super) fn push(&mut self, seq: Seq, linked: bool, entry: &Entry) -> &[u8] {
+        let at = self.bytes.len();
+        self.bytes.extend_from_slice(&[0, 0]);
+        encode_into(&mut self.bytes, seq, linked, entry);
+        let length = (self.bytes.len() - at - 2) as u16;
+        self.bytes[at..at + 2].copy_from_slice(&length.to_be_bytes());
+        &self.bytes[at + 2..]
+    }
+
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+/// A block that was read back.
+pub(super) struct Block {
+    pub(super) first: Seq,
+    pub(super) time: Millis,
+    bytes: Vec<u8>,
+}
+
+impl Block {
+    pub(super) fn parse(first: Seq, bytes: Vec<u8>) -> Result<Self, Damaged> {
+        let time = bytes.first_chunk().ok_or(Damaged("block"))?;
+        Ok(Block { first, time: Millis::from_be_bytes(*time), bytes })
+    }
+
+    /// All of it, as it is stored.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The canonical forms, in order.
+    pub(super) fn forms(&self) -> impl Iterator<Item = Result<&[u8], Damaged>> {
+        let mut rest = &self.bytes[8..];
+        std::iter::from_fn(move || {
+            if rest.is_empty() {
+                return None;
+            }
+            let form = rest.split_first_chunk::<2>().and_then(|(length, tail)| {
+                tail.split_at_checked(usize::from(u16::from_be_bytes(*length)))
+            });
+            let Some((form, tail)) = form else {
+                rest = &[];
+                return Some(Err(Damaged("block")));
+            };
+            rest = tail;
+            Some(Ok(form))
+        })
+    }
+
+    /// The entries, each checked to stand where the block says.
+    pub(super) fn entries(&self) -> impl Iterator<Item = Result<Sequenced, Damaged>> {
+        (self.first..).zip(self.forms()).map(|(seq, form)| {
+            let entry = decode(form?).map_err(|_| Damaged("entry"))?;
+            if entry.seq == seq { Ok(entry) } else { Err(Damaged("entry: wrong seq")) }
+        })
+    }
+
+    /// The canonical form at `seq`, when this block has it.
+    pub(super) fn form(&self, seq: Seq) -> Result<Option<&[u8]>, Damaged> {
+        let Some(skip) = seq.checked_sub(self.first) else { return Ok(None) };
+        self.forms().nth(usize::try_from(skip).unwrap_or(usize::MAX)).transpose()
+    }
+}

@@ -1,0 +1,140 @@
+//! Brings frozen layers to the engine in the background, so that a commit never waits for it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::codec;
+use super::engine::{DerivedBatch, DerivedFamily, StoreError};
+use super::overlay::Layer;
+use super::view::Shared;
+
+/// The key in the derived meta family of the height that all derived data stands for.
+pub(super) const HEIGHT: &[u8] = b"height";
+
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
+
+/// One thread and at most one layer on its way. Ends when dropped; what was not flushed by then is
+/// replayed from truth at the next start.
+pub(super) struct Flusher {
+    layers: Option<SyncSender<Arc<Layer>>>,
+    thread: Option<JoinHandle<()>>,
+    stop: Arc<AtomicBool>,
+    flushed: Arc<Flushed>,
+}
+
+#[derive(Default)]
+struct Flushed {
+    lock: Mutex<()>,
+    one_more: Condvar,
+}
+
+impl Flusher {
+    /// # Errors
+    /// When the system gives no thread.
+    pub(super) fn start(shared: Arc<Shared>) -> std::io::Result<Self> {
+        let (layers, queue) = sync_channel(1);
+        let stop = Arc::new(AtomicBool::new(false));
+        let flushed = Arc::new(Flushed::default());
+        let (stopped, done) = (Arc::clone(&stop), Arc::clone(&flushed));
+        let thread = std::thread::Builder::new()
+            .name("derived-flush".into())
+            .spawn(move || run(&shared, &queue, &stopped, &done))?;
+        Ok(Flusher { layers: Some(layers), thread: Some(thread), stop, flushed })
+    }
+
+    /// Hands over the layer that was just frozen. There is room: no layer is frozen while another is.
+    pub(super) fn send(&self, layer: Arc<Layer>) {
+        if let Some(layers) = &self.layers {
+            // A dead thread leaves the layer where readers find it; the bound on the lag then stops
+            // the ledger before memory is used up.
+            drop(layers.try_send(layer));
+        }
+    }
+
+    /// Waits until `enough` holds, or until `deadline`; it is asked again after each flush.
+    pub(super) fn wait(&self, deadline: Instant, mut enough: impl FnMut() -> bool) -> bool {
+        let mut guard = self.flushed.lock.lock();
+        loop {
+            if enough() {
+                return true;
+            }
+            if self.flushed.one_more.wait_until(&mut guard, deadline).timed_out() {
+                return enough();
+            }
+        }
+    }
+}
+
+impl Drop for Flusher {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        self.layers = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic in there was logged where it happened; truth has all of it.
+            drop(thread.join());
+        }
+    }
+}
+
+fn run(shared: &Shared, queue: &Receiver<Arc<Layer>>, stop: &AtomicBool, flushed: &Flushed) {
+    while let Ok(layer) = queue.recv() {
+        while let Err(error) = flush(shared, &layer) {
+            tracing::error!(%error, height = layer.height, "derived data could not be flushed");
+            std::thread::sleep(RETRY_PAUSE);
+            if stop.load(Ordering::Acquire) {
+                return;
+            }
+        }
+        let mut overlay = shared.overlay.write();
+        // The flush is visible: from here on readers find the same values in the engine.
+        if overlay.frozen.as_ref().is_some_and(|frozen| Arc::ptr_eq(frozen, &layer)) {
+            overlay.frozen = None;
+        }
+        drop(overlay);
+        drop(layer);
+        let _guard = flushed.lock.lock();
+        flushed.one_more.notify_all();
+    }
+}
+
+fn flush(shared: &Shared, layer: &Layer) -> Result<(), StoreError> {
+    shared.engine.derived_write(batch_of(layer))?;
+    shared.engine.derived_flush()
+}
+
+/// Everything that a layer changed, and the height that it leads to, in one batch: a family ahead of
+/// its height would be applied twice by the replay.
+pub(super) fn batch_of(layer: &Layer) -> DerivedBatch {
+    let mut batch = DerivedBatch::new();
+    for (key, account) in &layer.delta.accounts {
+        batch.put(DerivedFamily::Accounts, key.as_bytes(), codec::account_value(account));
+    }
+    for (asset, supply) in &layer.delta.supply {
+        batch.put(DerivedFamily::Supply, asset.as_str(), codec::supply_value(supply));
+    }
+    for (id, record) in &layer.delta.ids {
+        batch.put(DerivedFamily::Ids, id.as_bytes(), codec::id_value(record));
+    }
+    for (digest, seq) in &layer.delta.idem {
+        batch.put(DerivedFamily::Idem, digest.0, codec::seq_key(*seq));
+    }
+    for (id, hold) in &layer.delta.holds {
+        batch.put(DerivedFamily::Holds, id.as_bytes(), codec::hold_value(hold));
+    }
+    for (&(at, id), &open) in &layer.due {
+        match open {
+            true => batch.put(DerivedFamily::Due, codec::due_key(at, id), Vec::new()),
+            false => batch.delete(DerivedFamily::Due, codec::due_key(at, id)),
+        }
+    }
+    for (&tile, bytes) in &layer.tiles {
+        batch.put(DerivedFamily::Tiles, codec::tile_key(tile), bytes.as_slice());
+    }
+    batch.put(DerivedFamily::Meta, HEIGHT, codec::seq_key(layer.height));
+    batch
+}

@@ -1,0 +1,83 @@
+//! What is durable in truth and not yet flushed to derived data. Readers look here first.
+//!
+//! Two layers: the active one takes in each group after its fsync; from time to time it is frozen,
+//! flushed in the background, and dropped once the flush is visible in the engine. A value in the
+//! active layer is newer than one in the frozen layer, which is newer than the engine's or equal.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::codec::Head;
+use crate::accumulator::TileId;
+use crate::ledger::entry::{EntryId, Millis};
+use crate::ledger::names::AccountKey;
+use crate::ledger::state::{Delta, HoldState};
+
+/// Changes of some groups in a row.
+#[derive(Debug, Default)]
+pub(super) struct Layer {
+    pub(super) delta: Delta,
+    /// The keys of `delta.accounts` in order, for the assets of one account.
+    pub(super) account_keys: BTreeSet<AccountKey>,
+    /// True: the hold is open and waits for its time. False: it does no longer.
+    pub(super) due: BTreeMap<(Millis, EntryId), bool>,
+    pub(super) tiles: BTreeMap<TileId, Vec<u8>>,
+    pub(super) entries: u64,
+    /// The height that the layer brings derived data to.
+    pub(super) height: u64,
+}
+
+impl Layer {
+    pub(super) fn take_in(&mut self, delta: Delta, tiles: Vec<(TileId, Vec<u8>)>, entries: u64) {
+        for key in delta.accounts.keys() {
+            if !self.delta.accounts.contains_key(key) {
+                self.account_keys.insert(key.clone());
+            }
+        }
+        for (id, hold) in &delta.holds {
+            if let Some(at) = hold.due(*id) {
+                self.due.insert(at, hold.state == HoldState::Open);
+            }
+        }
+        self.delta.merge(delta);
+        self.tiles.extend(tiles);
+        self.entries += entries;
+        self.height += entries;
+    }
+}
+
+/// Both layers and the head that they lead to.
+#[derive(Debug)]
+pub(super) struct Overlay {
+    pub(super) head: Head,
+    pub(super) active: Layer,
+    pub(super) frozen: Option<Arc<Layer>>,
+}
+
+impl Overlay {
+    pub(super) fn new(head: Head) -> Self {
+        let active = Layer { height: head.seq, ..Layer::default() };
+        Overlay { head, active, frozen: None }
+    }
+
+    /// Newest first.
+    pub(super) fn layers(&self) -> impl DoubleEndedIterator<Item = &Layer> {
+        std::iter::once(&self.active).chain(self.frozen.as_deref())
+    }
+
+    /// Entries whose derived data is not flushed.
+    pub(super) fn lag(&self) -> u64 {
+        self.layers().map(|layer| layer.entries).sum()
+    }
+
+    /// Puts the active layer on its way to the engine. `None` while the one before is still there.
+    pub(super) fn freeze(&mut self) -> Option<Arc<Layer>> {
+        if self.frozen.is_some() || self.active.entries == 0 {
+            return None;
+        }
+        let next = Layer { height: self.active.height, ..Layer::default() };
+        let full = Arc::new(std::mem::replace(&mut self.active, next));
+        self.frozen = Some(Arc::clone(&full));
+        Some(full)
+    }
+}

@@ -1,0 +1,178 @@
+//! The read view: what HTTP and the actors may ask. It never enters a mailbox and never waits for a
+//! commit; each answer says of which size it speaks.
+
+use std::sync::Arc;
+
+use super::codec::{Head, RootRow};
+use super::engine::{Durability, StoreError, Usage};
+use super::error::ReadError;
+use super::genesis::Genesis;
+use super::view::Shared;
+use crate::accumulator::TileId;
+use crate::ledger::encode::decode;
+use crate::ledger::entry::{EntryId, Millis, Seq, Sequenced};
+use crate::ledger::idempotency::IdemDigest;
+use crate::ledger::names::{AccountId, Asset};
+use crate::ledger::state::{Account, Hold, IdRecord, Supply};
+
+/// An entry as it stands in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// What it says.
+    pub sequenced: Sequenced,
+    /// When its group was committed, in ms.
+    pub time: Millis,
+    /// Its canonical form.
+    pub bytes: Vec<u8>,
+}
+
+/// An answer and the size of the ledger that it speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct At<T> {
+    /// Entries in the ledger at that moment.
+    pub size: Seq,
+    /// The answer.
+    pub value: T,
+}
+
+/// Reads of the ledger. Cheap to clone; has no way to write.
+#[derive(Clone)]
+pub struct Reader {
+    shared: Arc<Shared>,
+}
+
+impl Reader {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Reader { shared }
+    }
+
+    /// The end of the log.
+    pub fn head(&self) -> Head {
+        self.shared.head()
+    }
+
+    /// What an acknowledgement means here.
+    pub fn durability(&self) -> Durability {
+        self.shared.durability()
+    }
+
+    /// What the ledger was made with.
+    pub fn genesis(&self) -> &Genesis {
+        &self.shared.genesis
+    }
+
+    /// How full the store is.
+    ///
+    /// # Errors
+    /// When it cannot be told.
+    pub fn usage(&self) -> Result<Usage, StoreError> {
+        self.shared.engine.usage()
+    }
+
+    /// Entries whose derived data is not flushed yet.
+    pub fn derived_lag(&self) -> u64 {
+        self.shared.overlay.read().lag()
+    }
+
+    /// The entry at `seq`; `None` when the ledger does not reach that far.
+    ///
+    /// # Errors
+    /// [`ReadError`]; as for all reads.
+    pub fn entry(&self, seq: Seq) -> Result<Option<Stored>, ReadError> {
+        Ok(self.entries(seq, seq, 1)?.pop())
+    }
+
+    /// Entries `from..=to` as far as they exist, at most `limit`.
+    ///
+    /// # Errors
+    /// As [`Reader::entry`].
+    pub fn entries(&self, from: Seq, to: Seq, limit: usize) -> Result<Vec<Stored>, ReadError> {
+        let (mut next, to) = (from.max(1), to.min(self.head().seq));
+        let mut found = Vec::new();
+        while next <= to && found.len() < limit {
+            let block = self.shared.block_of(next)?;
+            let skip = (next - block.first) as usize;
+            let before = next;
+            for form in block.forms().skip(skip) {
+                if next > to || found.len() == limit {
+                    break;
+                }
+                let bytes = form?.to_vec();
+                let sequenced = decode(&bytes).map_err(|_| super::codec::Damaged("entry"))?;
+                if sequenced.seq != next {
+                    return Err(ReadError::Missing(next));
+                }
+                found.push(Stored { sequenced, time: block.time, bytes });
+                next += 1;
+            }
+            if next == before {
+                return Err(ReadError::Missing(next));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Where the entry of this id is.
+    ///
+    /// # Errors
+    /// As [`Reader::entry`].
+    pub fn find(&self, id: EntryId) -> Result<Option<IdRecord>, ReadError> {
+        Ok(self.shared.still().ids(&[id])?.pop().flatten())
+    }
+
+    /// For each (id, tuple) whether either is known: what a replay looks like before it is planned.
+    ///
+    /// # Errors
+    /// As [`Reader::entry`].
+    pub fn known(&self, ids: &[EntryId], tuples: &[IdemDigest]) -> Result<Vec<bool>, ReadError> {
+        let still = self.shared.still();
+        let (ids, tuples) = (still.ids(ids)?, still.idem(tuples)?);
+        Ok(ids.iter().zip(&tuples).map(|(id, tuple)| id.is_some() || tuple.is_some()).collect())
+    }
+
+    /// All assets of an account, in order; none for an account that no entry has touched.
+    ///
+    /// # Errors
+    /// As [`Reader::entry`].
+    pub fn account(&self, id: &AccountId) -> Result<At<Vec<(Asset, Account)>>, ReadError> {
+        let still = self.shared.still();
+        Ok(At { size: still.size(), value: still.assets_of(id)? })
+    }
+
+    /// The hold of this id.
+    ///
+    /// # Errors
+    /// As [`Reader::entry`].
+    pub fn hold(&self, id: EntryId) -> Result<At<Option<Hold>>, ReadError> {
+        let still = self.shared.still();
+        Ok(At { size: still.size(), value: still.holds(&[id])?.pop().flatten() })
+    }
+
+    /// All assets that exist, in order.
+    ///
+    /// # Errors
+    /// As [`Reader::entry`].
+    pub fn supply(&self) -> Result<At<Vec<(Asset, Supply)>>, ReadError> {
+        let still = self.shared.still();
+        Ok(At { size: still.size(), value: still.all_supplies()? })
+    }
+
+    /// Roots of commit groups with `since < seq <= up_to`, in order, at most `limit`.
+    ///
+    /// # Errors
+    /// As [`Reader::entry`].
+    pub fn roots(&self, since: Seq, up_to: Seq, limit: usize) -> Result<Vec<RootRow>, ReadError> {
+        let up_to = up_to.min(self.head().seq);
+        let mut rows = self.shared.roots_after(since, limit)?;
+        rows.retain(|row| row.seq <= up_to);
+        Ok(rows)
+    }
+
+    /// A tile of the Merkle tree with the hashes it has now.
+    ///
+    /// # Errors
+    /// As [`Reader::entry`].
+    pub fn tile(&self, tile: TileId) -> Result<Option<Vec<u8>>, ReadError> {
+        self.shared.still().tile(tile)
+    }
+}

@@ -1,0 +1,334 @@
+//! From what the engine holds to a ledger that may be written: the one path for a start, after a
+//! crash of the writer, and after derived data was lost.
+//!
+//! Nothing is believed: the head is held against the last block and the last root, against every
+//! anchor (the last signed checkpoint, the height of derived data), and what derived data lacks is
+//! planned again from the blocks, each root compared.
+
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use super::block::Block;
+use super::codec::{self, Damaged, Head, RootRow};
+use super::engine::{CommitError, DerivedFamily, Engine, StoreError, TruthFamily};
+use super::error::ReadError;
+use super::filter::Filter;
+use super::flusher::{HEIGHT, batch_of};
+use super::genesis::{Genesis, GenesisError};
+use super::overlay::Overlay;
+use super::view::{PAGE, Shared};
+use super::writer::{HEAD, Lag, Writer, truth_batch};
+use crate::accumulator::{Hash, TileId, Tiles};
+use crate::ledger::entry::{EntryId, Kind, Seq, Sequenced};
+use crate::ledger::idempotency::IdemDigest;
+use crate::ledger::plan::{Group, Outcome};
+use crate::ledger::request::{Grants, Item, Request};
+
+/// Why a store cannot be opened for writes. Reads of what there is may still be possible.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoverError {
+    /// The engine, or a record in it, cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The recovered tail could not be made durable again.
+    #[error("the end of the log could not be written again: {0}")]
+    Tail(#[from] CommitError),
+    /// The store is not one of ours.
+    #[error(transparent)]
+    Genesis(#[from] GenesisError),
+    /// The store was made with another hash or origin than the configuration says.
+    #[error("the ledger was made with {what} {stored}, the configuration says {configured}")]
+    OtherGenesis {
+        /// Which of them.
+        what: &'static str,
+        /// As it is stored.
+        stored: String,
+        /// As it is configured.
+        configured: String,
+    },
+    /// Entries that something durable speaks of are not there: the store is older than it was.
+    #[error("the log ends at {head}, but {anchor} speaks of {size}: entries are lost")]
+    RollBack {
+        /// The end of the log.
+        head: Seq,
+        /// What speaks of more.
+        anchor: &'static str,
+        /// Of how much.
+        size: Seq,
+    },
+    /// What the store says of the same thing in two places differs.
+    #[error("{what} at size {size} does not agree with the log")]
+    Mismatch {
+        /// What differs.
+        what: &'static str,
+        /// At which size.
+        size: Seq,
+    },
+    /// The log has a hole.
+    #[error("the log has no entry {missing}")]
+    Gap {
+        /// The first entry that is not there.
+        missing: Seq,
+    },
+}
+
+impl From<StoreError> for RecoverError {
+    fn from(error: StoreError) -> Self {
+        RecoverError::Read(error.into())
+    }
+}
+
+impl From<Damaged> for RecoverError {
+    fn from(error: Damaged) -> Self {
+        RecoverError::Read(error.into())
+    }
+}
+
+/// A tree head that was signed, and that the log must contain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Anchor {
+    /// How many entries.
+    pub size: Seq,
+    /// The root of their tree.
+    pub root: Hash,
+}
+
+/// What recovery works with.
+pub(super) struct Plan<'a> {
+    pub(super) engine: Arc<dyn Engine>,
+    pub(super) genesis: &'a Genesis,
+    pub(super) signed: Option<&'a Anchor>,
+    pub(super) filter_bytes: u64,
+    pub(super) lag: Lag,
+}
+
+/// Verifies and replays. The writer has no flusher yet, and nobody else sees its overlay.
+pub(super) fn recover(with: &Plan<'_>) -> Result<Writer, RecoverError> {
+    let engine = &*with.engine;
+    let head = verified_head(engine, with.genesis)?;
+    check_anchor(engine, &head, with.signed)?;
+    let height = derived_height(engine)?;
+    if height > head.seq {
+        let anchor = "the derived data";
+        return Err(RecoverError::RollBack { head: head.seq, anchor, size: height });
+    }
+    rewrite_tail(engine, &head)?;
+    let mut writer = match writer_at(with, height) {
+        // Derived data that does not fit the log is only a copy: it is made anew from the log.
+        Err(RecoverError::Mismatch { .. }) if height > 0 => {
+            tracing::warn!(height, "derived data does not agree with the log: made anew");
+            engine.derived_wipe()?;
+            writer_at(with, 0)?
+        }
+        other => other?,
+    };
+    replay(&mut writer, &head)?;
+    Ok(writer)
+}
+
+fn verified_head(engine: &dyn Engine, genesis: &Genesis) -> Result<Head, RecoverError> {
+    let stored = engine.truth_get(TruthFamily::Meta, HEAD)?;
+    let last_root = engine.truth_last_at_or_before(TruthFamily::Roots, &[0xff; 8])?;
+    let last_block = engine.truth_last_at_or_before(TruthFamily::Blocks, &[0xff; 8])?;
+    let (Some(stored), Some((root_key, root)), Some((block_key, block))) =
+        (&stored, &last_root, &last_block)
+    else {
+        if stored.is_none() && last_root.is_none() && last_block.is_none() {
+            return Ok(Head { seq: 0, root: genesis.hash.empty(), time: 0 });
+        }
+        return Err(RecoverError::Mismatch { what: "the head", size: 0 });
+    };
+    let head = codec::head_of(stored)?;
+    let mismatch = |what| RecoverError::Mismatch { what, size: head.seq };
+    if codec::root_row(root_key, root)?
+        != (RootRow { seq: head.seq, root: head.root, time: head.time })
+    {
+        return Err(mismatch("the last root"));
+    }
+    let block = Block::parse(codec::seq_of(block_key)?, block.clone())?;
+    let mut end = block.first;
+    for form in block.forms() {
+        form?;
+        end += 1;
+    }
+    if end != head.seq + 1 || block.time != head.time {
+        return Err(mismatch("the last block"));
+    }
+    Ok(head)
+}
+
+fn check_anchor(
+    engine: &dyn Engine,
+    head: &Head,
+    signed: Option<&Anchor>,
+) -> Result<(), RecoverError> {
+    let Some(Anchor { size, root }) = signed.cloned() else { return Ok(()) };
+    if size > head.seq {
+        let anchor = "the last signed checkpoint";
+        return Err(RecoverError::RollBack { head: head.seq, anchor, size });
+    }
+    // Checkpoints are signed at the end of groups, so that the size has a root of its own.
+    if size > 0 && root_at(engine, size)? != Some(root) {
+        return Err(RecoverError::Mismatch { what: "the last signed checkpoint", size });
+    }
+    Ok(())
+}
+
+fn root_at(engine: &dyn Engine, size: Seq) -> Result<Option<Hash>, RecoverError> {
+    let key = codec::seq_key(size);
+    let value = engine.truth_get(TruthFamily::Roots, &key)?;
+    Ok(value.map(|value| codec::root_row(&key, &value)).transpose()?.map(|row| row.root))
+}
+
+fn derived_height(engine: &dyn Engine) -> Result<Seq, RecoverError> {
+    let stored = engine.derived_get(DerivedFamily::Meta, HEIGHT)?;
+    Ok(stored.map(|value| codec::seq_of(&value)).transpose()?.unwrap_or(0))
+}
+
+/// Writes the last group again and fsyncs it. After a failed fsync the page cache may show what the
+/// disk does not have; nothing of it may be called durable before this.
+fn rewrite_tail(engine: &dyn Engine, head: &Head) -> Result<(), RecoverError> {
+    if head.seq == 0 {
+        return Ok(());
+    }
+    let last = engine.truth_last_at_or_before(TruthFamily::Blocks, &[0xff; 8])?;
+    let (key, block) = last.ok_or(RecoverError::Gap { missing: head.seq })?;
+    engine.commit(&truth_batch(codec::seq_of(&key)?, block, head))?;
+    Ok(())
+}
+
+/// A writer at the height of the derived data, its tree compared with the root that truth has there.
+fn writer_at(with: &Plan<'_>, height: Seq) -> Result<Writer, RecoverError> {
+    let engine = &*with.engine;
+    let mismatch = RecoverError::Mismatch { what: "the derived tree", size: height };
+    let mut failed = None;
+    let load = |tile: TileId| match engine.derived_get(DerivedFamily::Tiles, &codec::tile_key(tile))
+    {
+        Ok(found) => found,
+        Err(error) => {
+            failed.get_or_insert(error);
+            None
+        }
+    };
+    let opened = Tiles::open(with.genesis.hash, height, load);
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    let Ok(tiles) = opened else { return Err(mismatch) };
+    let head = match height {
+        0 => Head { seq: 0, root: tiles.root(), time: 0 },
+        _ => {
+            let key = codec::seq_key(height);
+            let value = engine.truth_get(TruthFamily::Roots, &key)?;
+            let row = value.map(|value| codec::root_row(&key, &value)).transpose()?;
+            let Some(row) = row.filter(|row| row.root == tiles.root()) else {
+                return Err(mismatch);
+            };
+            Head { seq: row.seq, root: row.root, time: row.time }
+        }
+    };
+    let shared = Shared {
+        engine: Arc::clone(&with.engine),
+        overlay: RwLock::new(Overlay::new(head)),
+        genesis: with.genesis.clone(),
+    };
+    let filter = filled_filter(engine, with.filter_bytes)?;
+    Ok(Writer { shared: Arc::new(shared), tiles, filter, flusher: None, lag: with.lag })
+}
+
+/// The filter of all ids and tuples that derived data has; the replay adds the rest.
+fn filled_filter(engine: &dyn Engine, bytes: u64) -> Result<Option<Filter>, RecoverError> {
+    let Some(mut filter) = Filter::new(bytes) else { return Ok(None) };
+    for family in [DerivedFamily::Ids, DerivedFamily::Idem] {
+        let mut from = Vec::new();
+        loop {
+            let page = engine.derived_scan(family, &from, None, PAGE)?;
+            let Some((last, _)) = page.last() else { break };
+            from = [&last[..], &[0]].concat();
+            for (key, _) in &page {
+                let key = key[..].try_into().map_err(|_| Damaged("key of an index"))?;
+                match family {
+                    DerivedFamily::Ids => filter.insert(&EntryId::from_bytes(key)),
+                    _ => filter.insert(&IdemDigest(key)),
+                }
+            }
+        }
+    }
+    Ok(Some(filter))
+}
+
+/// Plans every block above the derived height again, and writes derived data on the way, so that
+/// memory stays bounded however much there is to do.
+fn replay(writer: &mut Writer, head: &Head) -> Result<(), RecoverError> {
+    loop {
+        let next = writer.head().get().seq + 1;
+        if next > head.seq {
+            break;
+        }
+        let from = codec::seq_key(next);
+        let page = writer.shared.engine.truth_scan(TruthFamily::Blocks, &from, PAGE)?;
+        if page.is_empty() {
+            return Err(RecoverError::Gap { missing: next });
+        }
+        for (key, value) in page {
+            let block = Block::parse(codec::seq_of(&key)?, value)?;
+            replay_block(writer, &block)?;
+            flush_replayed(writer)?;
+        }
+    }
+    match writer.head().get() == *head {
+        true => Ok(()),
+        false => Err(RecoverError::Mismatch { what: "the replayed head", size: head.seq }),
+    }
+}
+
+fn replay_block(writer: &mut Writer, block: &Block) -> Result<(), RecoverError> {
+    let next = writer.head().get().seq + 1;
+    if block.first != next {
+        return Err(RecoverError::Gap { missing: next });
+    }
+    let entries: Vec<Sequenced> = block.entries().collect::<Result<_, _>>()?;
+    let expire_max = entries.iter().take_while(|entry| entry.entry.kind == Kind::Expire).count();
+    let units = units_of(entries.into_iter().skip(expire_max));
+    let requests: Vec<&Request> = units.iter().collect();
+    let group = Group { requests: &requests, now: block.time, expire_max };
+    let prepared = writer.prepare(&group)?;
+    let differs = |what| RecoverError::Mismatch { what, size: next };
+    let all_new =
+        prepared.plan.outcomes.iter().flatten().all(|o| matches!(o, Outcome::Committed(_)));
+    if !all_new || prepared.block != block.bytes() {
+        return Err(differs("a replayed group"));
+    }
+    let size = next + prepared.plan.entries_count() as Seq - 1;
+    if root_at(&*writer.shared.engine, size)? != Some(prepared.root()) {
+        return Err(RecoverError::Mismatch { what: "a stored root", size });
+    }
+    writer.absorb(prepared);
+    Ok(())
+}
+
+/// The units of a group as its clients sent them: the linked bit says which entries stand together.
+fn units_of(entries: impl Iterator<Item = Sequenced>) -> Vec<Request> {
+    let mut units = Vec::new();
+    let mut unit = Request { items: Vec::new(), atomic: true };
+    for Sequenced { linked, entry, .. } in entries {
+        unit.items.push(Item::new(entry, Grants::ALL));
+        if !linked {
+            units.push(std::mem::replace(&mut unit, Request { items: Vec::new(), atomic: true }));
+        }
+    }
+    if !unit.items.is_empty() {
+        units.push(unit);
+    }
+    units
+}
+
+fn flush_replayed(writer: &Writer) -> Result<(), RecoverError> {
+    let mut overlay = writer.shared.overlay.write();
+    if let Some(layer) = &overlay.frozen {
+        writer.shared.engine.derived_write(batch_of(layer))?;
+        overlay.frozen = None;
+    }
+    Ok(())
+}

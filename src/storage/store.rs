@@ -1,0 +1,122 @@
+//! Opens a ledger, and opens it again after its writer crashed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::engine::{Engine, StoreError, TruthBatch, TruthFamily};
+use super::flusher::Flusher;
+use super::genesis::Genesis;
+use super::overlay::Overlay;
+use super::reader::Reader;
+use super::recovery::{self, recover};
+use super::view::Shared;
+use super::writer::{Lag, Writer};
+
+pub use super::recovery::{Anchor, RecoverError};
+
+const GENESIS: &[u8] = b"genesis";
+
+/// What does not change while the ledger is open.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreOptions {
+    /// The never-seen filter's size; 0 for none.
+    pub filter_bytes: u64,
+    /// The bounds of derived data's lag.
+    pub lag: Lag,
+}
+
+/// An open ledger: where a writer comes from, one at a time.
+pub struct Store {
+    shared: Arc<Shared>,
+    options: StoreOptions,
+    writer_out: Arc<AtomicBool>,
+}
+
+/// The right to write, given back when dropped, also by a panic.
+pub struct Lease(Arc<AtomicBool>);
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+impl Store {
+    /// Opens the ledger in `engine`, making it when the engine is empty. Reads work at once, of an
+    /// empty ledger until [`Store::writer`] has recovered.
+    ///
+    /// # Errors
+    /// A store of another schema, hash or origin.
+    pub fn open(
+        engine: Arc<dyn Engine>,
+        configured: Genesis,
+        options: StoreOptions,
+    ) -> Result<Store, RecoverError> {
+        let genesis = match engine.truth_get(TruthFamily::Meta, GENESIS)? {
+            Some(bytes) => same_genesis(Genesis::from_bytes(&bytes)?, &configured)?,
+            None => {
+                let mut batch = TruthBatch::new();
+                batch.put(TruthFamily::Meta, GENESIS, configured.to_bytes());
+                engine.commit(&batch)?;
+                configured
+            }
+        };
+        let empty = super::Head { seq: 0, root: genesis.hash.empty(), time: 0 };
+        let overlay = parking_lot::RwLock::new(Overlay::new(empty));
+        let shared = Arc::new(Shared { engine, overlay, genesis });
+        Ok(Store { shared, options, writer_out: Arc::default() })
+    }
+
+    /// Reads of this ledger.
+    pub fn reader(&self) -> Reader {
+        Reader::new(Arc::clone(&self.shared))
+    }
+
+    /// Recovers and gives out the writer; what readers see moves on in one step when it is done.
+    /// `signed` is the last checkpoint that was signed for this ledger.
+    ///
+    /// # Errors
+    /// [`RecoverError`]; readers go on with what they had.
+    ///
+    /// # Panics
+    /// When the last writer is still there: two would be two truths.
+    pub fn writer(&self, signed: Option<&Anchor>) -> Result<(Writer, Lease), RecoverError> {
+        assert!(!self.writer_out.swap(true, Ordering::AcqRel), "one writer at a time");
+        let lease = Lease(Arc::clone(&self.writer_out));
+        let with = recovery::Plan {
+            engine: Arc::clone(&self.shared.engine),
+            genesis: &self.shared.genesis,
+            signed,
+            filter_bytes: self.options.filter_bytes,
+            lag: self.options.lag,
+        };
+        let mut writer = recover(&with)?;
+        let recovered = std::mem::replace(
+            &mut *writer.shared.overlay.write(),
+            Overlay::new(self.shared.head()),
+        );
+        *self.shared.overlay.write() = recovered;
+        writer.shared = Arc::clone(&self.shared);
+        let flusher = Flusher::start(Arc::clone(&self.shared)).map_err(|error| {
+            StoreError::Backend { verb: "start the flusher's thread", message: error.to_string() }
+        })?;
+        writer.flusher = Some(flusher);
+        Ok((writer, lease))
+    }
+}
+
+fn same_genesis(stored: Genesis, configured: &Genesis) -> Result<Genesis, RecoverError> {
+    let differs = |what, stored: &str, configured: &str| RecoverError::OtherGenesis {
+        what,
+        stored: stored.to_owned(),
+        configured: configured.to_owned(),
+    };
+    if stored.hash != configured.hash {
+        let (one, other) = (stored.hash.to_string(), configured.hash.to_string());
+        return Err(differs("the hash", &one, &other));
+    }
+    if stored.origin != configured.origin {
+        return Err(differs("the origin", &stored.origin, &configured.origin));
+    }
+    Ok(stored)
+}

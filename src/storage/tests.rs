@@ -1,0 +1,274 @@
+//! The typed store over the memory engine and its faulty wrapper: what readers see, what recovery
+//! brings back, and what it refuses.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::engine::{
+    CommitError, DerivedBatch, DerivedFamily, Engine, Fault, Faulty, MemoryEngine, TruthBatch,
+    TruthFamily,
+};
+use super::genesis::Genesis;
+use super::store::{Anchor, Lease, RecoverError, Store, StoreOptions};
+use super::writer::{HEAD, Lag, Writer};
+use super::{Head, codec};
+use crate::accumulator::{Hash, HashAlgo};
+use crate::client::workload::{Spec, Workload};
+use crate::ledger::entry::{Entry, Kind, Millis};
+use crate::ledger::names::{AccountId, Asset};
+use crate::ledger::plan::{Group, Outcome};
+use crate::ledger::request::{Grants, Item, Request};
+use crate::ledger::testing::{Book, entry, request};
+
+type Memory = Faulty<MemoryEngine>;
+
+fn engine() -> Arc<Memory> {
+    Arc::new(Faulty::new(MemoryEngine::new(1 << 30)))
+}
+
+fn genesis() -> Genesis {
+    Genesis {
+        hash: HashAlgo::Sha256,
+        origin: "example.org/log".into(),
+        default_asset: Asset::new("RON").unwrap(),
+    }
+}
+
+fn store(engine: &Arc<Memory>, flush: u64) -> Store {
+    let options = StoreOptions { filter_bytes: 1 << 16, lag: Lag { flush, max: 1 << 20 } };
+    Store::open(Arc::clone(engine) as Arc<dyn Engine>, genesis(), options).unwrap()
+}
+
+fn open(store: &Store) -> (Writer, Lease) {
+    store.writer(None).unwrap()
+}
+
+fn commit(writer: &mut Writer, requests: &[&Request], now: Millis) -> Vec<Vec<Outcome>> {
+    let mut prepared = writer.prepare(&Group { requests, now, expire_max: 100 }).unwrap();
+    let outcomes = prepared.plan.outcomes.clone();
+    if !prepared.is_empty() {
+        let written = writer.write(&mut prepared).unwrap();
+        writer.apply(prepared, written);
+    }
+    outcomes
+}
+
+fn workload(entries: usize) -> Vec<Request> {
+    let spec = Spec { entries, seed: 7, ..Spec::default() };
+    let units = Workload::new(spec).unwrap();
+    units
+        .map(|unit| Request {
+            items: unit.entries.into_iter().map(|e| Item::new(e, Grants::ALL)).collect(),
+            atomic: unit.atomic,
+        })
+        .collect()
+}
+
+fn settle(writer: &mut Writer) {
+    assert!(writer.settle(Instant::now() + Duration::from_secs(20)));
+}
+
+/// What the ledger says of everything, against the naive book.
+fn agrees(store: &Store, book: &Book) {
+    let reader = store.reader();
+    assert_eq!(reader.head().seq, book.head());
+    for (key, account) in &book.state.accounts {
+        let (id, asset) = key.names().unwrap();
+        let found = reader.account(&id).unwrap();
+        assert!(found.value.contains(&(asset, *account)), "{id}");
+    }
+    for (id, hold) in &book.state.holds {
+        assert_eq!(reader.hold(*id).unwrap().value.as_ref(), Some(hold));
+    }
+    for (id, record) in &book.state.ids {
+        assert_eq!(reader.find(*id).unwrap(), Some(*record));
+    }
+    let entries = reader.entries(1, u64::MAX, usize::MAX).unwrap();
+    assert!(entries.iter().map(|stored| &stored.sequenced).eq(book.log.iter()));
+    for (asset, supply) in reader.supply().unwrap().value {
+        assert_eq!(book.state.supply[&asset], supply);
+    }
+}
+
+#[test]
+fn readers_see_the_same_before_during_and_after_a_flush() {
+    for flush in [7, 100, u64::MAX] {
+        let (engine, mut book) = (engine(), Book::new());
+        let store = store(&engine, flush);
+        let (mut writer, _lease) = open(&store);
+        for pair in workload(1_000).chunks(16) {
+            let requests: Vec<&Request> = pair.iter().collect();
+            let expected = book.commit(&requests).outcomes;
+            assert_eq!(commit(&mut writer, &requests, book.now), expected);
+        }
+        agrees(&store, &book);
+        settle(&mut writer);
+        assert_eq!(store.reader().derived_lag(), 0);
+        agrees(&store, &book);
+    }
+}
+
+#[test]
+fn recovery_after_losing_derived_data_at_any_height_gives_the_same_ledger() {
+    let (requests, mut book) = (workload(600), Book::new());
+    let engine = engine();
+    let store = store(&engine, 50);
+    let (mut writer, lease) = open(&store);
+    for request in &requests {
+        book.commit(&[request]);
+        commit(&mut writer, &[request], book.now);
+    }
+    let head = writer.head().get();
+    // Not settled: what was not flushed by now is lost with the writer.
+    drop((writer, lease));
+    for batches_kept in [0, 1, 3, usize::MAX] {
+        engine.crash(batches_kept).unwrap();
+        let (writer, _lease) = open(&store);
+        assert_eq!(writer.head().get(), head);
+        agrees(&store, &book);
+    }
+    engine.derived_wipe().unwrap();
+    let (mut writer, _lease) = open(&store);
+    agrees(&store, &book);
+    let outcomes = commit(&mut writer, &requests.iter().collect::<Vec<_>>(), book.now);
+    assert!(outcomes.iter().flatten().all(|outcome| !matches!(outcome, Outcome::Committed(_))));
+}
+
+#[test]
+fn batching_and_flushing_decide_nothing() {
+    let requests = workload(800);
+    let mut roots: Vec<Head> = Vec::new();
+    for (group, flush) in [(1, 30), (9, 1_000), (100, 1), (800, 7)] {
+        let engine = engine();
+        let store = store(&engine, flush);
+        let (mut writer, _lease) = open(&store);
+        for chunk in requests.chunks(group) {
+            commit(&mut writer, &chunk.iter().collect::<Vec<_>>(), 5_000);
+        }
+        roots.push(writer.head().get());
+    }
+    assert!(roots.windows(2).all(|pair| pair[0] == pair[1]), "{roots:?}");
+}
+
+fn mints(count: usize) -> Vec<Entry> {
+    (0..count).map(|_| entry(Kind::Mint, "a", 5)).collect()
+}
+
+/// A ledger of ten entries in five groups, closed.
+fn ten(engine: &Arc<Memory>) -> Head {
+    let store = store(engine, 4);
+    let (mut writer, _lease) = open(&store);
+    for _ in 0..5 {
+        commit(&mut writer, &[&request(mints(2))], 1_000);
+    }
+    settle(&mut writer);
+    writer.head().get()
+}
+
+fn refusal(engine: &Arc<Memory>, signed: Option<&Anchor>) -> String {
+    match store(engine, 4).writer(signed) {
+        Ok(_) => panic!("was opened for writes"),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn put(engine: &Memory, family: TruthFamily, key: &[u8], value: Vec<u8>) {
+    // The faulty engine's own promise not to overwrite is gone round by the one mutable family.
+    let mut batch = TruthBatch::new();
+    batch.put(family, key, value);
+    engine.commit(&batch).unwrap();
+}
+
+#[test]
+fn a_log_shorter_than_an_anchor_is_refused_with_both_sizes() {
+    let memory = engine();
+    let head = ten(&memory);
+    let anchor = Anchor { size: 10, root: head.root };
+    assert!(store(&memory, 4).writer(Some(&anchor)).is_ok());
+    let ahead = Anchor { size: 12, root: head.root };
+    let text = refusal(&memory, Some(&ahead));
+    assert!(text.contains("ends at 10") && text.contains("speaks of 12"), "{text}");
+    let other = Anchor { size: 10, root: Hash([9; 32]) };
+    assert!(refusal(&memory, Some(&other)).contains("at size 10"));
+
+    let mut batch = DerivedBatch::new();
+    batch.put(DerivedFamily::Meta, b"height".to_vec(), codec::seq_key(11));
+    memory.derived_write(batch).unwrap();
+    assert!(refusal(&memory, None).contains("the derived data speaks of 11"));
+}
+
+#[test]
+fn a_head_that_the_log_does_not_bear_out_is_refused() {
+    let memory = engine();
+    let head = ten(&memory);
+    for wrong in [
+        Head { seq: 9, ..head },
+        Head { root: Hash([1; 32]), ..head },
+        Head { time: head.time + 1, ..head },
+    ] {
+        put(&memory, TruthFamily::Meta, HEAD, codec::head_value(&wrong));
+        assert!(refusal(&memory, None).contains("does not agree with the log"), "{wrong:?}");
+    }
+    put(&memory, TruthFamily::Meta, HEAD, codec::head_value(&head));
+    assert!(store(&memory, 4).writer(None).is_ok());
+}
+
+#[test]
+fn damaged_derived_tiles_are_made_anew_from_the_log() {
+    let memory = engine();
+    let head = ten(&memory);
+    let mut batch = DerivedBatch::new();
+    let tile = codec::tile_key(crate::accumulator::TileId { level: 0, index: 0 });
+    batch.put(DerivedFamily::Tiles, tile, vec![7; 320]);
+    memory.derived_write(batch).unwrap();
+    let store = store(&memory, 4);
+    let (writer, _lease) = open(&store);
+    assert_eq!(writer.head().get(), head);
+}
+
+#[test]
+fn a_failed_write_changes_nothing_that_a_reader_sees() {
+    for fault in [Fault::CommitNotWritten, Fault::CommitUnknownLost, Fault::CommitUnknownKept] {
+        let memory = engine();
+        let store = store(&memory, 100);
+        let (mut writer, _lease) = open(&store);
+        commit(&mut writer, &[&request(mints(2))], 1_000);
+        memory.plan_next(fault);
+        let more = request(mints(1));
+        let group = Group { requests: &[&more], now: 1_000, expire_max: 0 };
+        let mut prepared = writer.prepare(&group).unwrap();
+        let error = writer.write(&mut prepared).err().unwrap();
+        assert_eq!(matches!(error, CommitError::Unknown(_)), fault != Fault::CommitNotWritten);
+        assert_eq!(store.reader().head().seq, 2);
+        assert!(store.reader().entry(3).unwrap().is_none());
+    }
+}
+
+#[test]
+fn the_bound_of_the_lag_stops_writes_while_derived_data_cannot_be_flushed() {
+    let memory = engine();
+    let options = StoreOptions { filter_bytes: 0, lag: Lag { flush: 2, max: 6 } };
+    let store = Store::open(Arc::clone(&memory) as Arc<dyn Engine>, genesis(), options).unwrap();
+    let (mut writer, _lease) = open(&store);
+    memory.plan(Fault::DerivedWrite, 0, u64::MAX);
+    for _ in 0..3 {
+        writer.make_room(2, Instant::now()).unwrap();
+        commit(&mut writer, &[&request(mints(2))], 1_000);
+    }
+    assert!(writer.make_room(1, Instant::now()).is_err());
+    assert_eq!(store.reader().account(&AccountId::new("a").unwrap()).unwrap().size, 6);
+    memory.heal();
+    writer.make_room(1, Instant::now() + Duration::from_secs(20)).unwrap();
+}
+
+#[test]
+fn another_hash_or_origin_than_the_stored_one_is_refused() {
+    let memory = engine();
+    ten(&memory);
+    let options = StoreOptions { filter_bytes: 0, lag: Lag { flush: 2, max: 6 } };
+    let open = |genesis| Store::open(Arc::clone(&memory) as Arc<dyn Engine>, genesis, options);
+    let other = Genesis { hash: HashAlgo::Blake3, ..genesis() };
+    assert!(matches!(open(other).err(), Some(RecoverError::OtherGenesis { what: "the hash", .. })));
+    let other = Genesis { origin: "example.org/other".into(), ..genesis() };
+    assert!(matches!(open(other).err(), Some(RecoverError::OtherGenesis { .. })));
+}

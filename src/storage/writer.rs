@@ -1,0 +1,270 @@
+//! The one way to change the ledger. A group goes through it in three calls, so that whoever drives
+//! it says what a crash between two of them means: [`Writer::prepare`] (reads, decides, hashes;
+//! nothing has changed), [`Writer::write`] (the commit point), [`Writer::apply`] (cannot fail).
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::block::{Block, BlockBuilder};
+use super::codec::{self, Head};
+use super::engine::{CommitError, NoRoom, Resource, StoreError, TruthBatch, TruthFamily};
+use super::error::ReadError;
+use super::filter::Filter;
+use super::flusher::Flusher;
+use super::view::{Shared, Still};
+use crate::accumulator::{Hash, TileId, Tiles};
+use crate::ledger::entry::{Entry, EntryId, Millis, Seq};
+use crate::ledger::idempotency::IdemDigest;
+use crate::ledger::names::{AccountKey, Asset};
+use crate::ledger::plan::{Group, Plan, plan};
+use crate::ledger::prefetch::{Source, prefetch};
+use crate::ledger::state::{Account, Hold, IdRecord, Supply};
+
+/// The key of the head in truth's meta family.
+pub(super) const HEAD: &[u8] = b"head";
+
+/// What one entry may cost beyond its canonical form: its share of a block, its ids and tuples in
+/// the indexes, its accounts, hold and tiles, with the memory engine's overhead for each.
+const ENTRY_COST_BYTES: u64 = 1536;
+
+/// Proof that a value is fsynced, or as durable as the engine makes it. Only the store makes one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Durable<T>(T);
+
+impl<T: Copy> Durable<T> {
+    /// The value.
+    pub fn get(&self) -> T {
+        self.0
+    }
+
+    pub(super) fn new(value: T) -> Self {
+        Durable(value)
+    }
+}
+
+/// Proof that a group is past the commit point and waits to be applied.
+#[must_use = "a written group must be applied, or memory and disk part company"]
+pub struct Written(());
+
+/// A group that was decided and hashed; nothing has changed yet.
+pub struct Prepared {
+    /// What becomes of the entries.
+    pub plan: Plan,
+    head: Head,
+    tiles: Tiles,
+    touched: Vec<(TileId, Vec<u8>)>,
+    pub(super) block: Vec<u8>,
+}
+
+impl Prepared {
+    /// Nothing to write: all entries were refused or replayed, and no hold was due.
+    pub fn is_empty(&self) -> bool {
+        self.plan.entries_count() == 0
+    }
+
+    /// The root after the group.
+    pub fn root(&self) -> Hash {
+        self.head.root
+    }
+}
+
+/// How far derived data may lag, in entries.
+#[derive(Clone, Copy, Debug)]
+pub struct Lag {
+    /// A layer of so many is flushed.
+    pub flush: u64,
+    /// With so many not flushed, writes wait.
+    pub max: u64,
+}
+
+/// The only owner of the right to write. Not `Clone`, by intent.
+pub struct Writer {
+    pub(super) shared: Arc<Shared>,
+    pub(super) tiles: Tiles,
+    pub(super) filter: Option<Filter>,
+    pub(super) flusher: Option<Flusher>,
+    pub(super) lag: Lag,
+}
+
+impl Writer {
+    /// The end of the log.
+    pub fn head(&self) -> Durable<Head> {
+        Durable::new(self.shared.head())
+    }
+
+    /// The time for a group, given the wall clock: time never goes back.
+    pub fn next_time(&self, wall: Millis) -> Millis {
+        wall.max(self.shared.head().time)
+    }
+
+    /// Makes sure that `entries` more fit: on the engine, and within the bound of the lag, for which
+    /// it waits until `deadline`.
+    ///
+    /// # Errors
+    /// [`StoreError::NoRoom`]; nothing was changed.
+    pub fn make_room(&self, entries: u64, deadline: Instant) -> Result<(), StoreError> {
+        let lag = || self.shared.overlay.read().lag();
+        if lag().saturating_add(entries) > self.lag.max {
+            let fits = || lag().saturating_add(entries) <= self.lag.max;
+            let waited = self.flusher.as_ref().is_some_and(|flusher| flusher.wait(deadline, fits));
+            if !waited {
+                return Err(StoreError::NoRoom(NoRoom {
+                    resource: Resource::DerivedLag,
+                    bytes_needed: entries.saturating_mul(ENTRY_COST_BYTES),
+                    bytes_free: 0,
+                }));
+            }
+        }
+        let unflushed = lag().saturating_add(entries);
+        self.shared.engine.room(unflushed.saturating_mul(ENTRY_COST_BYTES))
+    }
+
+    /// Reads, plans, encodes and hashes. Changes nothing: a crash here leaves no trace.
+    ///
+    /// # Errors
+    /// [`ReadError`] when the store cannot be read.
+    pub fn prepare(&self, group: &Group<'_>) -> Result<Prepared, ReadError> {
+        let head = self.shared.head();
+        let facts = prefetch(self, group)?;
+        let plan = plan(head.seq, facts, group);
+        let mut block = BlockBuilder::new(group.now, plan.entries_count());
+        let mut tiles = self.tiles.clone();
+        let algo = tiles.algo();
+        let leaves = plan
+            .entries(group.requests)
+            .map(|(seq, linked, entry)| algo.leaf(block.push(seq, linked, entry)));
+        let touched = tiles.append(leaves);
+        let head = Head { seq: tiles.size(), root: tiles.root(), time: group.now };
+        Ok(Prepared { plan, head, tiles, touched, block: block.into_bytes() })
+    }
+
+    /// The commit point: one atomic batch, fsynced when this returns `Ok`. A crash inside of it
+    /// leaves all of the group or nothing.
+    ///
+    /// # Errors
+    /// [`CommitError`], sorted by what is then known of the disk.
+    pub fn write(&mut self, prepared: &mut Prepared) -> Result<Written, CommitError> {
+        let block = std::mem::take(&mut prepared.block);
+        let batch = truth_batch(prepared.plan.first_seq, block, &prepared.head);
+        self.shared.engine.commit(&batch)?;
+        Ok(Written(()))
+    }
+
+    /// Makes memory agree with the disk. A crash before this is as one right after the write: the
+    /// group is there, and recovery applies it.
+    pub fn apply(&mut self, prepared: Prepared, written: Written) -> Durable<Head> {
+        let Written(()) = written;
+        self.absorb(prepared)
+    }
+
+    pub(super) fn absorb(&mut self, prepared: Prepared) -> Durable<Head> {
+        let Prepared { plan, head, tiles, touched, .. } = prepared;
+        let entries = plan.entries_count() as u64;
+        if let Some(filter) = &mut self.filter {
+            plan.delta.ids.keys().for_each(|id| filter.insert(id));
+            plan.delta.idem.keys().for_each(|tuple| filter.insert(tuple));
+        }
+        self.tiles = tiles;
+        let mut overlay = self.shared.overlay.write();
+        overlay.active.take_in(plan.delta, touched, entries);
+        overlay.head = head;
+        let full = if overlay.active.entries >= self.lag.flush { overlay.freeze() } else { None };
+        drop(overlay);
+        if let (Some(layer), Some(flusher)) = (full, &self.flusher) {
+            flusher.send(layer);
+        }
+        Durable::new(head)
+    }
+
+    /// Flushes derived data as far as it goes, for a quick next start. Returns whether all of it is
+    /// flushed at the deadline; what is not will be replayed.
+    pub fn settle(&mut self, deadline: Instant) -> bool {
+        let Some(flusher) = &self.flusher else { return false };
+        flusher.wait(deadline, || {
+            let mut overlay = self.shared.overlay.write();
+            if let Some(layer) = overlay.freeze() {
+                flusher.send(layer);
+            }
+            overlay.lag() == 0
+        })
+    }
+
+    fn unseen(&self, key: &impl std::hash::Hash) -> bool {
+        self.filter.as_ref().is_some_and(|filter| !filter.may_contain(key))
+    }
+
+    /// Asks only about keys that the filter cannot exclude.
+    fn perhaps<K: Copy + std::hash::Hash, V>(
+        &self,
+        keys: &[K],
+        ask: impl FnOnce(&Still<'_>, &[K]) -> Result<Vec<Option<V>>, ReadError>,
+    ) -> Result<Vec<Option<V>>, ReadError> {
+        let possible: Vec<usize> = (0..keys.len()).filter(|&at| !self.unseen(&keys[at])).collect();
+        let asked: Vec<K> = possible.iter().map(|&at| keys[at]).collect();
+        let mut answers: Vec<Option<V>> = keys.iter().map(|_| None).collect();
+        if !asked.is_empty() {
+            for (at, found) in possible.into_iter().zip(ask(&self.shared.still(), &asked)?) {
+                answers[at] = found;
+            }
+        }
+        Ok(answers)
+    }
+}
+
+pub(super) fn truth_batch(first: Seq, block: Vec<u8>, head: &Head) -> TruthBatch {
+    let mut batch = TruthBatch::new();
+    batch.put(TruthFamily::Blocks, codec::seq_key(first), block);
+    batch.put(
+        TruthFamily::Roots,
+        codec::seq_key(head.seq),
+        codec::root_value(&head.root, head.time),
+    );
+    batch.put(TruthFamily::Meta, HEAD, codec::head_value(head));
+    batch
+}
+
+impl Source for Writer {
+    type Error = ReadError;
+
+    fn ids(&self, ids: &[EntryId]) -> Result<Vec<Option<IdRecord>>, ReadError> {
+        self.perhaps(ids, |still, ids| still.ids(ids))
+    }
+
+    fn idem(&self, digests: &[IdemDigest]) -> Result<Vec<Option<Seq>>, ReadError> {
+        self.perhaps(digests, |still, digests| still.idem(digests))
+    }
+
+    fn holds(&self, ids: &[EntryId]) -> Result<Vec<Option<Hold>>, ReadError> {
+        self.shared.still().holds(ids)
+    }
+
+    fn entries(&self, seqs: &[Seq]) -> Result<Vec<Entry>, ReadError> {
+        let mut last: Option<Block> = None;
+        let mut found = Vec::with_capacity(seqs.len());
+        for &seq in seqs {
+            let known = last.as_ref().map(|block| block.form(seq)).transpose()?.flatten().is_some();
+            if !known {
+                last = Some(self.shared.block_of(seq)?);
+            }
+            let form = last.as_ref().map(|block| block.form(seq)).transpose()?.flatten();
+            let form = form.ok_or(ReadError::Missing(seq))?;
+            let entry = crate::ledger::encode::decode(form).map_err(|_| codec::Damaged("entry"))?;
+            found.push(entry.entry);
+        }
+        Ok(found)
+    }
+
+    fn accounts(&self, keys: &[AccountKey]) -> Result<Vec<Account>, ReadError> {
+        let found = self.shared.still().accounts(keys)?;
+        Ok(found.into_iter().map(Option::unwrap_or_default).collect())
+    }
+
+    fn supply(&self, assets: &[Asset]) -> Result<Vec<Supply>, ReadError> {
+        let found = self.shared.still().supplies(assets)?;
+        Ok(found.into_iter().map(Option::unwrap_or_default).collect())
+    }
+
+    fn due(&self, now: Millis, max: usize) -> Result<Vec<EntryId>, ReadError> {
+        self.shared.still().due(now, max)
+    }
+}
