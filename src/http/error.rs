@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use actix_web::body::BoxBody;
 use actix_web::http::{StatusCode, header};
-use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, Responder, ResponseError};
 
 use super::dto::ErrorOut;
 use crate::ledger::reason::{Reason, Reject};
@@ -119,6 +120,12 @@ impl Failure {
         .closing()
     }
 
+    /// The store could not be read: 500. What it said is for the log alone.
+    pub fn store(error: impl std::error::Error) -> Self {
+        tracing::error!(%error, "a read of the store failed");
+        Self::new(Reason::Internal, "the store could not be read")
+    }
+
     /// Ends the connection after the answer, since what follows on it cannot be read.
     pub fn closing(self) -> Self {
         Self { close: true, ..self }
@@ -144,6 +151,14 @@ impl From<Reject> for Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.reject.reason, self.reject.details)
+    }
+}
+
+impl Responder for Failure {
+    type Body = BoxBody;
+
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+        self.error_response()
     }
 }
 

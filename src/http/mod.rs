@@ -1,5 +1,200 @@
 //! The wire: translates HTTP to messages and back, and decides nothing.
+//!
+//! [`api`] and [`metrics_plane`] are the whole of the two planes, for the daemon and for tests; the
+//! types on the wire are in [`dto`], and what each error looks like is in [`error`].
 
 pub mod dto;
 pub mod error;
 pub mod parse;
+
+mod auth;
+mod body;
+mod query;
+
+mod checkpoint;
+mod health;
+mod ingest;
+mod observe;
+mod reads;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{Handler, ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::http::header;
+use actix_web::middleware::{DefaultHeaders, from_fn};
+use actix_web::web::{self, Data, Payload, ServiceConfig};
+use actix_web::{App, Error, FromRequest, HttpRequest, Resource, Responder, guard};
+use tracing_actix_web::TracingLogger;
+
+use self::error::Failure;
+use self::observe::{RequestSpan, measure};
+use crate::actors::pipeline::Pipeline;
+use crate::config::Config;
+use crate::ledger::reason::Reason;
+
+pub use self::body::BODY_DEADLINE;
+pub use self::health::API_VERSION;
+
+/// What every handler gets: the way into the ledger, and the limits of the edge.
+pub struct Shared {
+    pipeline: Pipeline,
+    settings: Settings,
+}
+
+/// What the configuration says of the edge.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Of one request.
+    pub body_bytes_max: usize,
+    /// Of one request.
+    pub batch_max_entries: usize,
+    /// Of one page of a read.
+    pub page_max: usize,
+    /// Reads need no capability.
+    pub open_reads: bool,
+    /// For `/version`.
+    pub profile: &'static str,
+}
+
+impl Settings {
+    /// Takes what it needs.
+    pub fn of(config: &Config) -> Self {
+        Settings {
+            body_bytes_max: usize::try_from(config.limits.body_max_bytes).unwrap_or(usize::MAX),
+            batch_max_entries: config.limits.batch_max_entries,
+            page_max: config.limits.page_max,
+            open_reads: config.capabilities.open_reads,
+            profile: config.profile.as_str(),
+        }
+    }
+}
+
+impl Shared {
+    /// One for all workers of both planes.
+    pub fn new(pipeline: Pipeline, settings: Settings) -> Data<Self> {
+        Data::new(Shared { pipeline, settings })
+    }
+
+    /// How many items a page has that was asked for with `limit`.
+    fn page(&self, limit: Option<u64>) -> Result<usize, Failure> {
+        match limit {
+            Some(0) => Err(Failure::malformed("limit: must be at least 1")),
+            Some(limit) => {
+                Ok(usize::try_from(limit).unwrap_or(usize::MAX).min(self.settings.page_max))
+            }
+            None => Ok(self.settings.page_max),
+        }
+    }
+
+    /// Counts what was refused here, before or after the pipeline could.
+    fn count(&self, failure: &Failure) {
+        self.pipeline.metrics().count_rejected(failure.reason().as_str());
+    }
+}
+
+/// The clients' and auditors' plane.
+pub fn api(
+    shared: Data<Shared>,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody>,
+        Error = Error,
+        InitError = (),
+    >,
+> {
+    app(shared, |routes| {
+        routes
+            .service(
+                web::resource("/ingest")
+                    .route(web::post().to(ingest::ingest))
+                    .default_service(web::to(only_post)),
+            )
+            .service(get("/roots", checkpoint::roots))
+            .service(get("/checkpoint", checkpoint::checkpoint))
+            .service(get("/entries", reads::entries))
+            .service(get("/entries/by-id/{id}", reads::entry_by_id))
+            .service(get("/entries/{seq}", reads::entry))
+            .service(get("/accounts/{account}*", reads::account))
+            .service(get("/holds/{id}", reads::hold))
+            .service(get("/supply", reads::supply))
+            .service(get("/healthz", health::live))
+            .service(get("/readyz", health::ready))
+            .service(get("/version", health::version));
+    })
+}
+
+/// The operators' plane: health in full, and the metrics.
+pub fn metrics_plane(
+    shared: Data<Shared>,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody>,
+        Error = Error,
+        InitError = (),
+    >,
+> {
+    app(shared, |routes| {
+        routes
+            .service(get("/healthz", health::live_in_full))
+            .service(get("/readyz", health::ready_in_full))
+            .service(get("/version", health::version))
+            .service(get("/metrics", health::metrics));
+    })
+}
+
+fn app(
+    shared: Data<Shared>,
+    routes: impl FnOnce(&mut ServiceConfig),
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody>,
+        Error = Error,
+        InitError = (),
+    >,
+> {
+    let headers = DefaultHeaders::new()
+        .add((header::CACHE_CONTROL, "no-store"))
+        .add((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
+    App::new()
+        .app_data(shared)
+        .configure(routes)
+        .default_service(web::to(no_such_route))
+        .wrap(headers)
+        .wrap(from_fn(measure))
+        .wrap(TracingLogger::<RequestSpan>::new())
+}
+
+fn get<F, Args>(path: &str, handler: F) -> Resource
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    let readable = guard::Any(guard::Get()).or(guard::Head());
+    web::resource(path)
+        .route(web::route().guard(readable).to(handler))
+        .default_service(web::to(only_get))
+}
+
+async fn only_get(request: HttpRequest, payload: Payload) -> Failure {
+    refuse(Failure::method_not_allowed("GET, HEAD"), request, payload).await
+}
+
+async fn only_post(request: HttpRequest, payload: Payload) -> Failure {
+    refuse(Failure::method_not_allowed("POST"), request, payload).await
+}
+
+async fn no_such_route(request: HttpRequest, payload: Payload) -> Failure {
+    refuse(Failure::new(Reason::NotFound, "there is no such route"), request, payload).await
+}
+
+/// Reads a small body away first: what is left of it would be taken for the next request.
+async fn refuse(failure: Failure, request: HttpRequest, payload: Payload) -> Failure {
+    let announced = body::announced_bytes(&request);
+    if body::discard(payload, announced).await { failure } else { failure.closing() }
+}

@@ -14,6 +14,7 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+pub(crate) use self::fields::parse_id;
 use self::fields::{Fields, Raw};
 use crate::ledger::entry::Entry;
 use crate::ledger::names::{Asset, IdemId};

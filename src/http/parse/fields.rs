@@ -215,10 +215,12 @@ fn millis(raw: Raw<'_>) -> Result<Millis, Problem> {
 }
 
 /// A UUID as 32 hex digits with or without the four hyphens; no braces, no `urn:uuid:`.
+pub(crate) fn parse_id(text: &str) -> Option<EntryId> {
+    if matches!(text.len(), 32 | 36) { EntryId::parse(text) } else { None }
+}
+
 fn entry_id(raw: Raw<'_>) -> Result<EntryId, Problem> {
-    let text = text(raw)?;
-    let usual = matches!(text.len(), 32 | 36);
-    usual.then(|| EntryId::parse(&text)).flatten().ok_or("must be a UUID".into())
+    parse_id(&text(raw)?).ok_or("must be a UUID".into())
 }
 
 fn clients_id(raw: Raw<'_>) -> Result<EntryId, Problem> {

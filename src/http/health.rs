@@ -1,0 +1,93 @@
+//! How the process is: for load balancers in short form, for operators in full, and for Prometheus.
+
+use actix_web::http::{StatusCode, header};
+use actix_web::web::Data;
+use actix_web::{HttpResponse, HttpResponseBuilder};
+use serde_json::{Value, json};
+
+use super::Shared;
+use crate::actors::pipeline::Readiness;
+use crate::ledger::entry::ENTRY_VERSION;
+
+/// The version of routes and fields; a change that clients must follow raises it.
+pub const API_VERSION: u32 = 1;
+
+/// `GET /healthz` on the API plane.
+pub async fn live(shared: Data<Shared>) -> HttpResponse {
+    let now = shared.pipeline.readiness();
+    good(now.live).json(json!({ "live": now.live }))
+}
+
+/// `GET /healthz` on the metrics plane.
+pub async fn live_in_full(shared: Data<Shared>) -> HttpResponse {
+    let now = shared.pipeline.readiness();
+    good(now.live).json(json!({ "live": now.live, "mode": now.mode, "actors": actors(&now) }))
+}
+
+/// `GET /readyz` on the API plane.
+pub async fn ready(shared: Data<Shared>) -> HttpResponse {
+    let now = shared.pipeline.readiness();
+    let short = json!({ "ready": now.ready, "degraded": now.degraded, "mode": now.mode });
+    good(now.ready).json(short)
+}
+
+/// `GET /readyz` on the metrics plane.
+pub async fn ready_in_full(shared: Data<Shared>) -> HttpResponse {
+    let now = shared.pipeline.readiness();
+    good(now.ready).json(json!({
+        "ready": now.ready,
+        "live": now.live,
+        "mode": now.mode,
+        "reason": now.reason,
+        "degraded": now.degraded,
+        "kms_ready": now.kms_ready,
+        "policy_ready": now.policy_ready,
+        "wallet_ready": now.wallet_ready,
+        "backpressure_ok": now.backpressure_ok,
+        "committer_lag_ms": now.committer_lag_ms,
+        "head_seq": now.head_seq,
+        "published_size": now.published_size,
+        "actors": actors(&now),
+    }))
+}
+
+/// `GET /version`.
+pub async fn version(shared: Data<Shared>) -> HttpResponse {
+    let genesis = shared.pipeline.reader().genesis();
+    HttpResponse::Ok().json(json!({
+        "name": env!("CARGO_PKG_NAME"),
+        "version": env!("CARGO_PKG_VERSION"),
+        "api": API_VERSION,
+        "entry_version": ENTRY_VERSION,
+        "schema": crate::storage::reader::SCHEMA,
+        "hash": genesis.hash,
+        "origin": genesis.origin,
+        "profile": shared.settings.profile,
+    }))
+}
+
+/// `GET /metrics`.
+pub async fn metrics(shared: Data<Shared>) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"))
+        .body(shared.pipeline.metrics().render())
+}
+
+fn good(is_good: bool) -> HttpResponseBuilder {
+    let bad = StatusCode::SERVICE_UNAVAILABLE;
+    HttpResponse::build(if is_good { StatusCode::OK } else { bad })
+}
+
+fn actors(now: &Readiness) -> Vec<Value> {
+    let row = |actor: &crate::actors::report::ActorReport| {
+        json!({
+            "name": actor.name,
+            "state": actor.state.as_str(),
+            "restarts": actor.restarts,
+            "depth": actor.depth,
+            "capacity": actor.capacity,
+            "idle_ms": u64::try_from(actor.last_progress.elapsed().as_millis()).unwrap_or(u64::MAX),
+        })
+    };
+    now.actors.iter().map(row).collect()
+}

@@ -1,0 +1,272 @@
+//! `POST /ingest`: the body becomes a submission, and the outcome an answer.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix_web::http::{StatusCode, header};
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use tokio::sync::oneshot;
+
+use super::dto::{AnswerOut, ReasonOut, ResultOut, Status};
+use super::error::{Failure, common_reason, retry_after, status_of_rejects};
+use super::parse::{Rules, parse};
+use super::{Shared, auth, body};
+use crate::accumulator::Hash;
+use crate::actors::pipeline::{Answer, Bearer, Submission};
+use crate::capability::Peer;
+use crate::ledger::plan::Outcome;
+use crate::ledger::reason::Reason;
+
+/// Offers a batch and waits for its outcome.
+///
+/// # Errors
+/// Whatever refuses the request as a whole.
+pub async fn ingest(
+    request: HttpRequest,
+    payload: Payload,
+    shared: Data<Shared>,
+) -> Result<HttpResponse, Failure> {
+    let received = receive(&request, payload, &shared).await;
+    let submission = received.inspect_err(|failure| shared.count(failure))?;
+    let deadline = submission.received + shared.pipeline.deadline();
+    // What the pipeline refuses, it counts.
+    let answer = shared.pipeline.submit(submission)?;
+    let answer = wait(answer, deadline).await.inspect_err(|failure| shared.count(failure))?;
+    match &*answer {
+        Answer::Refused(reject) => Err(reject.clone().into()),
+        Answer::Done { outcomes, root, root_size } => {
+            let durability = shared.pipeline.reader().durability().as_str();
+            Ok(respond(outcomes, root, *root_size, durability))
+        }
+    }
+}
+
+async fn receive(
+    request: &HttpRequest,
+    payload: Payload,
+    shared: &Shared,
+) -> Result<Submission, Failure> {
+    let announced = body::announced_bytes(request);
+    let body = body::read(payload, announced, shared.settings.body_bytes_max).await?;
+    let received = Instant::now();
+    check_content(request)?;
+    let rules = Rules {
+        default_asset: &shared.pipeline.reader().genesis().default_asset,
+        batch_max_entries: shared.settings.batch_max_entries,
+    };
+    let parsed = parse(&body, &rules)?;
+    let token = auth::bearer(request)?;
+    let peer = auth::peer(request);
+    Ok(Submission {
+        entries: parsed.entries,
+        atomic: parsed.atomic,
+        token: token.map(Bearer::new),
+        body_bytes: body.len(),
+        fingerprint: fingerprint(token, peer, &body),
+        peer,
+        received,
+    })
+}
+
+/// A passed deadline and a dropped sender both leave the outcome open: the entries may be, or
+/// become, committed.
+async fn wait(
+    answer: oneshot::Receiver<Arc<Answer>>,
+    deadline: Instant,
+) -> Result<Arc<Answer>, Failure> {
+    match tokio::time::timeout_at(deadline.into(), answer).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(_)) => Err(Failure::new(
+            Reason::OutcomeUnknown,
+            "a crash took the answer; try again with the same ids to learn the outcome",
+        )),
+        Err(_) => Err(Failure::new(
+            Reason::Timeout,
+            "no answer in time; try again with the same ids to learn the outcome",
+        )),
+    }
+}
+
+/// JSON, or nothing said; and not compressed.
+fn check_content(request: &HttpRequest) -> Result<(), Failure> {
+    let text = |name| request.headers().get(name).map(|value| value.to_str().unwrap_or("?"));
+    let essence = |value: &str| value.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    let is_json = |value: &str| {
+        let essence = essence(value);
+        essence == "application/json" || essence.ends_with("+json") || essence == "text/json"
+    };
+    if text(header::CONTENT_TYPE).is_some_and(|value| !is_json(value)) {
+        return Err(Failure::malformed("content-type: must be application/json"));
+    }
+    if text(header::CONTENT_ENCODING).is_some_and(|value| essence(value) != "identity") {
+        return Err(Failure::malformed("content-encoding: the body must not be compressed"));
+    }
+    Ok(())
+}
+
+/// Two requests with the same fingerprint are the same request: body, token, and kind of connection,
+/// since a token may be good over one kind only.
+fn fingerprint(token: Option<&str>, peer: Peer, body: &[u8]) -> [u8; 32] {
+    let token = token.unwrap_or("").as_bytes();
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&[peer as u8]);
+    hasher.update(&(token.len() as u64).to_be_bytes());
+    hasher.update(token);
+    hasher.update(body);
+    hasher.finalize().into()
+}
+
+fn respond(outcomes: &[Outcome], root: &Hash, root_size: u64, durability: &str) -> HttpResponse {
+    let mut answer = AnswerOut {
+        accepted: 0,
+        seq_start: None,
+        seq_end: None,
+        new_root: root.to_string().into(),
+        root_size,
+        durability: durability.into(),
+        reasons: Vec::new(),
+        results: Vec::with_capacity(outcomes.len()),
+    };
+    for (idx, outcome) in outcomes.iter().enumerate() {
+        let (status, seq) = match outcome {
+            Outcome::Committed(seq) => {
+                answer.seq_start.get_or_insert(*seq);
+                answer.seq_end = Some(*seq);
+                (Status::Committed, Some(*seq))
+            }
+            Outcome::Replayed(seq) => (Status::Replayed, Some(*seq)),
+            Outcome::Rejected(reject) => {
+                let (reason, details) = (reject.reason.as_str().into(), (&*reject.details).into());
+                answer.reasons.push(ReasonOut { idx, reason, details });
+                (Status::Rejected, None)
+            }
+        };
+        answer.accepted += usize::from(seq.is_some());
+        answer.results.push(ResultOut { idx, status, seq });
+    }
+    let common = common_reason(outcomes.iter().filter_map(|outcome| match outcome {
+        Outcome::Rejected(reject) => Some(reject.reason),
+        _ => None,
+    }));
+    let status = match answer.accepted {
+        all if all == outcomes.len() => StatusCode::OK,
+        0 => status_of_rejects(common),
+        _ => StatusCode::MULTI_STATUS,
+    };
+    let mut response = HttpResponse::build(status);
+    if let Some(reason) = common.filter(|_| answer.accepted == 0) {
+        retry_after(&mut response, reason);
+    }
+    response.json(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use actix_web::body::to_bytes;
+    use actix_web::test::TestRequest;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::ledger::reason::Reject;
+
+    fn rejected(reason: Reason) -> Outcome {
+        Outcome::Rejected(Reject::new(reason, "why"))
+    }
+
+    async fn answer(outcomes: &[Outcome]) -> (u16, Value) {
+        let response = respond(outcomes, &Hash([0xab; 32]), 9, "fsync");
+        let status = response.status().as_u16();
+        let body = to_bytes(response.into_body()).await.unwrap();
+        (status, serde_json::from_slice(&body).unwrap())
+    }
+
+    #[actix_rt::test]
+    async fn the_answer_tells_what_became_of_each_entry() {
+        let outcomes = [
+            Outcome::Replayed(3),
+            Outcome::Committed(8),
+            rejected(Reason::InsufficientFunds),
+            Outcome::Committed(9),
+        ];
+        let expected = json!({
+            "accepted": 3, "seq_start": 8, "seq_end": 9, "new_root": "ab".repeat(32),
+            "root_size": 9, "durability": "fsync",
+            "reasons": [{"idx": 2, "reason": "insufficient_funds", "details": "why"}],
+            "results": [
+                {"idx": 0, "status": "replayed", "seq": 3},
+                {"idx": 1, "status": "committed", "seq": 8},
+                {"idx": 2, "status": "rejected"},
+                {"idx": 3, "status": "committed", "seq": 9},
+            ],
+        });
+        assert_eq!(answer(&outcomes).await, (207, expected));
+    }
+
+    #[actix_rt::test]
+    async fn the_status_tells_how_much_was_accepted() {
+        let aborted = || rejected(Reason::AtomicAborted);
+        for (outcomes, status) in [
+            (vec![Outcome::Committed(1)], 200),
+            (vec![Outcome::Replayed(1), Outcome::Committed(2)], 200),
+            (vec![Outcome::Replayed(1), rejected(Reason::Busy)], 207),
+            (vec![rejected(Reason::CapInvalid), rejected(Reason::CapInvalid)], 403),
+            (vec![aborted(), rejected(Reason::PolicyDenied)], 403),
+            (vec![rejected(Reason::CapInvalid), rejected(Reason::Conflict)], 422),
+            (vec![rejected(Reason::NotFound)], 422),
+            (vec![rejected(Reason::Capacity)], 503),
+        ] {
+            let (got, body) = answer(&outcomes).await;
+            assert_eq!(got, status, "{body}");
+        }
+        let nothing_new = answer(&[Outcome::Replayed(1)]).await.1;
+        assert_eq!(
+            (&nothing_new["seq_start"], &nothing_new["seq_end"]),
+            (&Value::Null, &Value::Null)
+        );
+    }
+
+    #[actix_rt::test]
+    async fn an_answer_that_does_not_come_leaves_the_outcome_open() {
+        tokio::time::pause();
+        let soon = || tokio::time::Instant::now().into_std() + Duration::from_secs(1);
+        let reason = |outcome: Result<_, Failure>| outcome.err().map(|failure| failure.reason());
+        let (sender, receiver) = oneshot::channel::<Arc<Answer>>();
+        drop(sender);
+        assert_eq!(reason(wait(receiver, soon()).await), Some(Reason::OutcomeUnknown));
+        let (sender, receiver) = oneshot::channel();
+        assert_eq!(reason(wait(receiver, soon()).await), Some(Reason::Timeout));
+        drop::<oneshot::Sender<Arc<Answer>>>(sender);
+    }
+
+    #[test]
+    fn a_fingerprint_differs_with_each_of_its_parts() {
+        let prints = [
+            fingerprint(None, Peer::Plain, b"ab"),
+            fingerprint(Some("a"), Peer::Plain, b"b"),
+            fingerprint(Some("ab"), Peer::Plain, b""),
+            fingerprint(Some("ab"), Peer::Uds, b""),
+        ];
+        let distinct: std::collections::HashSet<_> = prints.iter().collect();
+        assert_eq!(distinct.len(), prints.len());
+        assert_eq!(prints[1], fingerprint(Some("a"), Peer::Plain, b"b"));
+    }
+
+    #[test]
+    fn content_is_plain_json_or_not_named() {
+        let check = |name: &str, value: &str, ok: bool| {
+            let request = TestRequest::post().insert_header((name, value)).to_http_request();
+            assert_eq!(check_content(&request).is_ok(), ok, "{name}: {value}");
+        };
+        assert!(check_content(&TestRequest::post().to_http_request()).is_ok());
+        check("content-type", "application/json", true);
+        check("content-type", "Application/JSON; charset=utf-8", true);
+        check("content-type", "application/vnd.x+json", true);
+        check("content-type", "text/plain", false);
+        check("content-type", "application/x-www-form-urlencoded", false);
+        check("content-encoding", "identity", true);
+        check("content-encoding", "gzip", false);
+    }
+}
