@@ -15,3 +15,16 @@ pub mod report;
 
 pub mod breaker;
 pub mod mode;
+
+pub mod admin;
+pub mod pipeline;
+
+mod clock;
+mod committer;
+mod ingress;
+mod prevalidator;
+mod publisher;
+mod sequencer;
+mod signed;
+mod ticket;
+mod wiring;

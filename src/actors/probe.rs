@@ -58,6 +58,8 @@ points! {
     PublisherBeforeDurable = "publisher_before_durable",
     /// The note is on the disk and nobody has seen it.
     PublisherAfterDurable = "publisher_after_durable",
+    /// The admin has an order in hand.
+    AdminHandle = "admin_handle",
 }
 
 impl fmt::Display for Point {

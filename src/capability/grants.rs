@@ -164,6 +164,17 @@ impl Capability {
         Ok(())
     }
 
+    /// Whether the action is allowed at all, for some account.
+    pub fn permits(&self, action: Action) -> bool {
+        self.actions.holds(action)
+    }
+
+    /// Whether the capability lists its actions and this one is among them; a capability without
+    /// such a caveat allows every action and names none.
+    pub fn names(&self, action: Action) -> bool {
+        self.actions != Set::ALL && self.permits(action)
+    }
+
     /// The id of the root key, for logs and entries.
     pub fn kid(&self) -> &str {
         &self.kid

@@ -193,6 +193,12 @@ impl Planner<'_> {
 
     /// Drafts a unit whose first entry would be at `first`.
     fn unit(&mut self, first: Seq, items: &[Item]) -> Result<Seen, Failure> {
+        let refused = |item: &Item| item.refused.as_deref().cloned();
+        if let Some((at, reject)) =
+            items.iter().enumerate().find_map(|(at, item)| Some((at, refused(item)?)))
+        {
+            return Err(Failure { at, reject });
+        }
         let legs = match items {
             [single] if !single.entry.kind.is_leg() => Vec::new(),
             _ => postings(items).map_err(|at| Failure {

@@ -7,6 +7,7 @@ use std::ops::Range;
 use super::entry::{Entry, Kind};
 use super::idempotency::IdemDigest;
 use super::names::Asset;
+use super::reason::Reject;
 
 /// What the capability behind an entry allows beyond the entry's own kind, as far as only the plan
 /// can tell whether it is needed. Replay grants everything: the log was checked when it was written.
@@ -32,12 +33,15 @@ pub struct Item {
     pub digest: IdemDigest,
     /// What the capability allows.
     pub grants: Grants,
+    /// Refused before it came here: its unit falls with it. It stays in its place, since what
+    /// belongs to a posting depends on what stands next to what.
+    pub refused: Option<Box<Reject>>,
 }
 
 impl Item {
     /// Computes the digest.
     pub fn new(entry: Entry, grants: Grants) -> Self {
-        Item { digest: IdemDigest::of(&entry), entry, grants }
+        Item { digest: IdemDigest::of(&entry), entry, grants, refused: None }
     }
 }
 

@@ -15,6 +15,8 @@ use crate::ledger::idempotency::IdemDigest;
 use crate::ledger::names::{AccountId, Asset};
 use crate::ledger::state::{Account, Hold, IdRecord, Supply};
 
+pub use super::genesis::SCHEMA;
+
 /// An entry as it stands in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {

@@ -34,6 +34,16 @@ pub enum Durability {
     Fsync,
 }
 
+impl Durability {
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Durability::Memory => "memory",
+            Durability::Fsync => "fsync",
+        }
+    }
+}
+
 /// How much one scan may answer. A scan ends with the first item that reaches either bound, and
 /// always gives one item if there is any, so that a caller who goes on behind the last key advances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,293 @@
+//! The pipeline as its users see it: a way in for requests, the state that is published, and an
+//! orderly end. [`super::wiring`] puts the actors together.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::admin::{Admin, Command, Order};
+use super::breaker::BreakerHandle;
+use super::budget::Budget;
+use super::committer::{Committer, Settle};
+use super::door::{Door, Refused};
+use super::ingress::{Ingress, busy};
+use super::mode::{IllegalMove, Mode, ModeCell};
+use super::prevalidator::Prevalidator;
+use super::publisher::RootPublisher;
+use super::report::{ActorReport, Observer};
+use super::sequencer::Sequencer;
+use super::supervise::{End, Supervision};
+use super::ticket::Arrival;
+use crate::capability::CachedVerifier;
+use crate::ledger::reason::{Reason, Reject};
+use crate::storage::reader::Reader;
+use crate::telemetry::{Metrics, Queue};
+
+pub use super::publisher::Published;
+pub use super::signed::{SignedError, SignedNotes};
+pub use super::ticket::{Answer, Bearer, Submission};
+pub use super::wiring::{Parts, Settings};
+
+/// Queues above this share of their seats count as backpressure.
+const BACKPRESSURE_PERCENT: usize = 80;
+
+/// How ready the ledger is, for probes and operators.
+#[derive(Clone, Debug)]
+pub struct Readiness {
+    /// Takes writes.
+    pub ready: bool,
+    /// Every actor gets on with its work, or is being restarted.
+    pub live: bool,
+    /// `ready`, or what bars writes.
+    pub mode: String,
+    /// In words, when something is not as it should be.
+    pub reason: Option<String>,
+    /// Works, and something is amiss.
+    pub degraded: bool,
+    /// The key service answers.
+    pub kms_ready: bool,
+    /// The policy guard answers.
+    pub policy_ready: bool,
+    /// The wallet answers.
+    pub wallet_ready: bool,
+    /// No queue is nearly full.
+    pub backpressure_ok: bool,
+    /// For how long work has waited at the committer's door without progress, in ms.
+    pub committer_lag_ms: u64,
+    /// The last durable entry.
+    pub head_seq: u64,
+    /// The size of the last signed checkpoint.
+    pub published_size: u64,
+    /// Each actor.
+    pub actors: Vec<ActorReport>,
+}
+
+pub(super) struct Doors {
+    pub(super) ingress: Door<Ingress>,
+    pub(super) pool: Vec<Door<Prevalidator>>,
+    pub(super) sequencer: Door<Sequencer>,
+    pub(super) committer: Door<Committer>,
+    pub(super) publisher: Door<RootPublisher>,
+    pub(super) admin: Door<Admin>,
+}
+
+pub(super) struct Inner {
+    pub(super) doors: Doors,
+    pub(super) cares: Vec<Supervision>,
+    pub(super) observers: Mutex<Vec<Observer>>,
+    pub(super) budget: Budget,
+    pub(super) breakers: Arc<[BreakerHandle]>,
+    pub(super) mode: ModeCell,
+    pub(super) reader: Reader,
+    pub(super) published: Arc<ArcSwapOption<Published>>,
+    pub(super) capabilities: Arc<CachedVerifier>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) deadline: Duration,
+    pub(super) stuck_after: Duration,
+    pub(super) clock_suspect: Arc<AtomicBool>,
+}
+
+/// The running pipeline. Cheap to clone; dropping it stops nothing.
+#[derive(Clone)]
+pub struct Pipeline {
+    pub(super) inner: Arc<Inner>,
+}
+
+impl Pipeline {
+    /// Offers a request; never waits. The answer comes through the channel, and a channel that
+    /// closes without one means that the outcome is unknown.
+    ///
+    /// # Errors
+    /// `busy` when the budget or the door is full, `draining` when the door is closed.
+    pub fn submit(&self, submission: Submission) -> Result<oneshot::Receiver<Arc<Answer>>, Reject> {
+        let inner = &*self.inner;
+        let refuse = |reject: Reject| {
+            inner.metrics.count_rejected(reject.reason.as_str());
+            reject
+        };
+        let Some(held) = inner.budget.try_take(submission.body_bytes as u64) else {
+            inner.metrics.busy_rejections.of(Queue::Ingress).inc();
+            return Err(refuse(busy()));
+        };
+        let (sender, answer) = oneshot::channel();
+        match inner.doors.ingress.offer(Arrival { submission, sender, held }) {
+            Ok(()) => Ok(answer),
+            Err(Refused::Full(_)) => {
+                inner.metrics.busy_rejections.of(Queue::Ingress).inc();
+                Err(refuse(busy()))
+            }
+            Err(Refused::Closed(_)) => {
+                Err(refuse(Reject::new(Reason::Draining, "the service is shutting down")))
+            }
+        }
+    }
+
+    /// After this, from its receipt, a request is answered `timeout`.
+    pub fn deadline(&self) -> Duration {
+        self.inner.deadline
+    }
+
+    /// The newest signed checkpoint; `None` until the first one is signed.
+    pub fn published(&self) -> Option<Arc<Published>> {
+        self.inner.published.load_full()
+    }
+
+    /// Reads of the ledger.
+    pub fn reader(&self) -> &Reader {
+        &self.inner.reader
+    }
+
+    /// Who verifies tokens.
+    pub fn capabilities(&self) -> &CachedVerifier {
+        &self.inner.capabilities
+    }
+
+    /// The metrics, their gauges brought up to date.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        let inner = &*self.inner;
+        let doors = &inner.doors;
+        let preval: usize = doors.pool.iter().map(Door::depth).sum();
+        for (queue, depth) in [
+            (Queue::Ingress, doors.ingress.depth()),
+            (Queue::Preval, preval),
+            (Queue::Commit, doors.sequencer.depth()),
+        ] {
+            inner.metrics.queue_depth.of(queue).set(depth as i64);
+        }
+        let used = inner.budget.used();
+        inner.metrics.inflight_requests.set(used.requests as i64);
+        inner.metrics.inflight_bytes.set(used.bytes as i64);
+        inner.metrics.safe_mode.set(i64::from(inner.mode.get().safe_reason().is_some()));
+        let lag = inner.reader.derived_lag() as i64;
+        inner.metrics.derived_lag_entries.set(lag);
+        inner.metrics.overlay_entries.set(lag);
+        inner.metrics.head_seq.set(inner.reader.head().seq as i64);
+        if let Ok(usage) = inner.reader.usage() {
+            inner.metrics.store_bytes.set(usage.bytes_own as i64);
+        }
+        &inner.metrics
+    }
+
+    /// What bars writes now, and why.
+    pub fn mode(&self) -> Mode {
+        self.inner.mode.get()
+    }
+
+    /// How ready the ledger is. Looks at every actor, so call it now and then.
+    pub fn readiness(&self) -> Readiness {
+        let (inner, now) = (&*self.inner, Instant::now());
+        let actors: Vec<ActorReport> =
+            inner.observers.lock().iter_mut().map(|observer| observer.observe(now)).collect();
+        let bar = inner.mode.get().bar();
+        let stuck = actors.iter().find(|actor| actor.is_stuck(now, inner.stuck_after));
+        let down = actors.iter().find(|actor| !actor.is_live(now, inner.stuck_after));
+        let closed = |at: usize| inner.breakers.get(at).is_none_or(|b| b.state().is_closed());
+        let upstreams_ok = (0..3).all(closed);
+        let backpressure_ok = actors.iter().all(|actor| {
+            actor.depth * 100 <= actor.capacity * BACKPRESSURE_PERCENT || actor.capacity < 5
+        });
+        let clock_ok = !inner.clock_suspect.load(Ordering::Relaxed);
+        let amiss = [
+            bar.map(|bar| format!("writes are barred: {}", name_of(bar))),
+            down.map(|actor| format!("{} is {}", actor.name, actor.state.as_str())),
+            (!upstreams_ok).then(|| "an upstream does not answer".to_owned()),
+            (!backpressure_ok).then(|| "a queue is nearly full".to_owned()),
+            (!clock_ok).then(|| "the wall clock stepped; holds do not expire".to_owned()),
+        ];
+        let reason = amiss.into_iter().flatten().next();
+        let committer = actors.iter().find(|actor| actor.name == "committer");
+        let lag =
+            committer.filter(|actor| actor.depth > 0).map(|actor| actor.last_progress.elapsed());
+        Readiness {
+            ready: bar.is_none() && down.is_none() && upstreams_ok,
+            live: stuck.is_none(),
+            mode: bar.map_or_else(|| "ready".to_owned(), name_of),
+            degraded: reason.is_some(),
+            reason,
+            kms_ready: closed(0),
+            policy_ready: closed(1),
+            wallet_ready: closed(2),
+            backpressure_ok,
+            committer_lag_ms: lag.map_or(0, |lag| lag.as_millis() as u64),
+            head_seq: inner.reader.head().seq,
+            published_size: self.published().map_or(0, |newest| newest.checkpoint.size()),
+            actors,
+        }
+    }
+
+    /// Gives an order to the admin actor and waits for its outcome; `None` when nobody answers.
+    pub async fn order(&self, order: Order) -> Option<Result<Mode, IllegalMove>> {
+        let (done, outcome) = oneshot::channel();
+        self.inner.doors.admin.offer(Command { order, done }).ok()?;
+        outcome.await.ok()
+    }
+
+    /// Ends in order, from the front to the back: what was accepted is committed and answered, the
+    /// last root is signed, derived data is flushed. What does not end by the deadline is left, and
+    /// counted.
+    pub async fn drain(&self, deadline: Instant) -> Result<(), Leaked> {
+        let inner = &*self.inner;
+        let _ = self.order(Order::Drain).await;
+        let doors = &inner.doors;
+        let orderly = async {
+            doors.ingress.drain().await;
+            for door in &doors.pool {
+                door.drain().await;
+            }
+            doors.sequencer.drain().await;
+            let (done, settled) = oneshot::channel();
+            if doors.committer.offer(Settle { deadline, done }).is_ok() {
+                drop(settled.await);
+            }
+            doors.committer.drain().await;
+            doors.publisher.drain().await;
+        };
+        let in_time = tokio::time::timeout_at(deadline.into(), orderly).await.is_ok();
+        inner.cares.iter().for_each(Supervision::stop);
+        let ended = async {
+            for care in &inner.cares {
+                care.ended().await;
+            }
+        };
+        let grace = Instant::now() + Duration::from_millis(500);
+        let all_ended = tokio::time::timeout_at(grace.into(), ended).await.is_ok();
+        if in_time && all_ended {
+            return Ok(());
+        }
+        let left = inner.cares.iter().filter(|care| !is_ended(care)).count() as u64;
+        inner.metrics.tasks_leaked.inc_by(left.max(1));
+        Err(Leaked(left))
+    }
+
+    /// Waits until an actor ends for good without having been asked to.
+    pub async fn broken(&self) -> (&'static str, End) {
+        let ends = self.inner.cares.iter().map(|care| {
+            let ended = async move { (care.name(), care.ended().await) };
+            Box::pin(ended)
+        });
+        futures_util::future::select_all(ends).await.0
+    }
+}
+
+/// So many actors did not end by the deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not everything ended in time; actors left: {0}")]
+pub struct Leaked(pub u64);
+
+fn is_ended(care: &Supervision) -> bool {
+    matches!(care.state(), super::supervise::State::Ended(_))
+}
+
+fn name_of(bar: super::mode::Bar) -> String {
+    use super::mode::Bar;
+    match bar {
+        Bar::Draining => "draining".into(),
+        Bar::Maintenance => "maintenance".into(),
+        Bar::Frozen => "frozen".into(),
+        Bar::Safe(why) => format!("safe_mode: {}", why.as_str()),
+    }
+}

@@ -1,0 +1,187 @@
+//! RootPublisher: signs the newest durable root, makes the note durable, and only then shows it.
+//!
+//! Owns: the signed notes. Receives: [`Look`]; the head itself lies in a cell, so that older ones
+//! coalesce. Publishes: the checkpoint. On a crash: the last note is read back and held against the
+//! log; it never signs a smaller tree, nor another root of the same size.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix::prelude::*;
+use arc_swap::ArcSwapOption;
+
+use super::door::Seated;
+use super::mode::{Checker, Event, Fault, ModeCell};
+use super::prevalidator::unix_ms;
+use super::probe::{Point, Probe};
+use super::signed::SignedNotes;
+use crate::accumulator::Checkpoint;
+use crate::storage::Head;
+use crate::storage::reader::Reader;
+use crate::storage::writer::Durable;
+use crate::telemetry::Metrics;
+
+/// A failed write of the note is tried again after this.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// The newest durable head, put there by the committer.
+pub(super) type HeadCell = Arc<ArcSwapOption<Durable<Head>>>;
+
+/// What readers are shown.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// Origin, size and root.
+    pub checkpoint: Checkpoint,
+    /// The signed note.
+    pub note: Arc<str>,
+    /// When it was published, in ms.
+    pub time: u64,
+}
+
+/// There is a newer head in the cell.
+pub(super) struct Look;
+
+pub(super) struct RootPublisher {
+    pub(super) deps: Deps,
+    pub(super) state: State,
+}
+
+pub(super) struct Deps {
+    pub(super) signed: Arc<SignedNotes>,
+    pub(super) newest: HeadCell,
+    pub(super) published: Arc<ArcSwapOption<Published>>,
+    pub(super) reader: Reader,
+    pub(super) mode: ModeCell,
+    pub(super) min_interval: Duration,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) probe: Probe,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    /// The last checkpoint was held against the log in this life.
+    is_checked: bool,
+    last: Option<Checkpoint>,
+    signed_at: Option<Instant>,
+    is_scheduled: bool,
+}
+
+impl Actor for RootPublisher {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.deps.probe.hit(Point::PublisherStarted);
+        match self.deps.signed.last() {
+            Ok(Some((checkpoint, note))) => {
+                let (note, time) = (note.into(), unix_ms());
+                self.state.last = Some(checkpoint.clone());
+                self.deps.published.store(Some(Arc::new(Published { checkpoint, note, time })));
+            }
+            Ok(None) => {}
+            Err(error) => {
+                tracing::error!(%error, "the last signed checkpoint cannot be read");
+                self.note(Event::FaultFound(Fault::HeadMismatch));
+                return;
+            }
+        }
+        // At a start there is no head yet: the check waits for the committer's first one.
+        if self.deps.newest.load().is_some() {
+            self.publish_when_due(ctx);
+        }
+    }
+}
+
+impl Supervised for RootPublisher {
+    fn restarting(&mut self, _: &mut Self::Context) {
+        self.state = State::default();
+    }
+}
+
+impl Handler<Seated<Look>> for RootPublisher {
+    type Result = ();
+
+    fn handle(&mut self, _: Seated<Look>, ctx: &mut Self::Context) {
+        self.deps.probe.hit(Point::PublisherHandle);
+        self.publish_when_due(ctx);
+    }
+}
+
+impl RootPublisher {
+    fn publish_when_due(&mut self, ctx: &mut Context<Self>) {
+        if self.state.is_scheduled || !self.check() {
+            return;
+        }
+        let since = self.state.signed_at.map_or(Duration::MAX, |at| at.elapsed());
+        match self.deps.min_interval.checked_sub(since) {
+            Some(wait) if !wait.is_zero() => self.schedule(wait, ctx),
+            _ => self.publish(ctx),
+        }
+    }
+
+    fn schedule(&mut self, wait: Duration, ctx: &mut Context<Self>) {
+        self.state.is_scheduled = true;
+        ctx.run_later(wait, |publisher, ctx| {
+            publisher.state.is_scheduled = false;
+            publisher.publish(ctx);
+        });
+    }
+
+    /// Once in a life, before anything is signed: the log has the root that was signed last.
+    fn check(&mut self) -> bool {
+        if self.state.is_checked {
+            return true;
+        }
+        self.note(Event::CheckStarted(Checker::Publisher));
+        if !self.log_has_last() {
+            self.note(Event::CheckFailed(Checker::Publisher, Fault::HeadMismatch));
+            return false;
+        }
+        self.note(Event::CheckPassed(Checker::Publisher));
+        self.state.is_checked = true;
+        true
+    }
+
+    fn log_has_last(&self) -> bool {
+        let Some(last) = &self.state.last else { return true };
+        if last.size() == 0 {
+            return true;
+        }
+        match self.deps.reader.roots(last.size() - 1, last.size(), 1) {
+            Ok(rows) => rows.iter().any(|row| row.seq == last.size() && row.root == last.root()),
+            Err(_) => false,
+        }
+    }
+
+    fn publish(&mut self, ctx: &mut Context<Self>) {
+        let Some(head) = self.deps.newest.load_full() else { return };
+        let head = head.get();
+        if self.state.last.as_ref().is_some_and(|last| head.seq <= last.size()) {
+            return;
+        }
+        let Ok(checkpoint) = Checkpoint::new(self.deps.signed.origin(), head.seq, head.root) else {
+            tracing::error!("the origin does not fit a checkpoint");
+            return;
+        };
+        self.deps.probe.hit(Point::PublisherBeforeSign);
+        let note = self.deps.signed.sign(&checkpoint).encode();
+        self.deps.probe.hit(Point::PublisherBeforeDurable);
+        // A crash from here to the end of `keep` leaves the old note or the new one, never a mix.
+        self.state.signed_at = Some(Instant::now());
+        if let Err(error) = self.deps.signed.keep(&note) {
+            tracing::error!(%error, size = head.seq, "the signed checkpoint could not be kept");
+            return self.schedule(RETRY_PAUSE, ctx);
+        }
+        self.deps.probe.hit(Point::PublisherAfterDurable);
+        self.state.last = Some(checkpoint.clone());
+        let published = Published { checkpoint, note: note.into(), time: unix_ms() };
+        self.deps.published.store(Some(Arc::new(published)));
+        self.deps.metrics.published_size.set(head.seq as i64);
+        self.deps.metrics.roots_published.inc();
+    }
+
+    fn note(&self, event: Event) {
+        if let Err(error) = self.deps.mode.apply(event) {
+            tracing::error!(%error, "the mode did not take an event");
+        }
+    }
+}

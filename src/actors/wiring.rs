@@ -1,0 +1,312 @@
+//! Wires the actors bottom-up, so that each is given the door of the one behind it.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use actix::{Arbiter, ArbiterHandle};
+use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
+
+use super::admin::Admin;
+use super::breaker::{self, BreakerHandle, Target};
+use super::budget::{Budget, Usage};
+use super::committer::{self, Committer};
+use super::door::Door;
+use super::ingress::{self, Ingress, Twins};
+use super::mode::{Event, Mode, ModeCell};
+use super::pipeline::{Doors, Inner, Pipeline};
+use super::prevalidator::{self, Prevalidator};
+use super::probe::Probe;
+use super::publisher::{self, RootPublisher};
+use super::report::Observer;
+use super::sequencer::{self, Sequencer};
+use super::signed::SignedNotes;
+use super::supervise::{self, Hooks, Lasting, Policy, Spec, Supervision};
+use crate::capability::CachedVerifier;
+use crate::config::{Config, ReversibleBridges};
+use crate::storage::store::Store;
+use crate::telemetry::{ActorName, Metrics, Queue};
+
+/// What the committer may be given beyond the group in hand: one more group, so that it need not
+/// wait for the sequencer's thread to wake up.
+const GROUPS: u32 = 2;
+
+/// Looks that wait at the publisher's door; the head itself lies in a cell.
+const LOOKS: u32 = 2;
+
+/// Orders that wait at the admin's door.
+const ORDERS: u32 = 16;
+
+/// The knobs of the pipeline.
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "each is the configuration key of the same name")]
+pub struct Settings {
+    pub queue_ingress: u32,
+    pub queue_prevalidator: u32,
+    pub queue_commit: u32,
+    pub prevalidators: u32,
+    pub inflight: Usage,
+    pub request_deadline: Duration,
+    pub batch_max_entries: usize,
+    pub batch_max_bytes: usize,
+    pub expire_max: usize,
+    pub wall_step_max: Duration,
+    pub publish_min_interval: Duration,
+    pub bridges: ReversibleBridges,
+    pub auto_clear: bool,
+    pub policy: Policy,
+    pub stuck_after: Duration,
+}
+
+impl Settings {
+    /// As the configuration says.
+    pub fn of(config: &Config) -> Self {
+        // Validation has bounded each of these far below the end of its type.
+        let seats = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        Settings {
+            queue_ingress: seats(config.queues.ingress),
+            queue_prevalidator: seats(config.queues.prevalidator),
+            queue_commit: seats(config.queues.commit),
+            prevalidators: seats(config.concurrency.prevalidators),
+            inflight: Usage {
+                requests: config.limits.inflight_requests as u64,
+                bytes: config.limits.inflight_bytes,
+            },
+            request_deadline: config.limits.request_deadline,
+            batch_max_entries: config.commit.batch_max_entries,
+            batch_max_bytes: usize::try_from(config.commit.batch_max_bytes).unwrap_or(usize::MAX),
+            expire_max: config.commit.expire_max,
+            wall_step_max: config.commit.wall_step_max,
+            publish_min_interval: config.publish.min_interval,
+            bridges: config.governance.reversible_bridges,
+            auto_clear: config.safe_mode.auto_clear,
+            policy: Policy {
+                restarts: config.supervision.restarts as usize,
+                window: config.supervision.window,
+                shortest: config.supervision.backoff_min,
+                longest: config.supervision.backoff_max,
+            },
+            stuck_after: config.supervision.stuck_after,
+        }
+    }
+}
+
+/// What the pipeline works with.
+pub struct Parts {
+    /// The ledger.
+    pub store: Arc<Store>,
+    /// Its signed checkpoints.
+    pub signed: Arc<SignedNotes>,
+    /// Who verifies tokens.
+    pub capabilities: Arc<CachedVerifier>,
+    /// Where everything is counted.
+    pub metrics: Arc<Metrics>,
+    /// Where tests and drills strike.
+    pub probe: Probe,
+}
+
+struct Watch {
+    mode: ModeCell,
+    metrics: Arc<Metrics>,
+}
+
+impl Hooks for Watch {
+    fn on_crash(&self, name: &'static str) {
+        if let Some(label) = label_of(name) {
+            self.metrics.actor_panics.of(label).inc();
+        }
+        // Before its next life begins, so that no message of it is handled in another mode.
+        if name == "committer"
+            && let Err(error) = self.mode.apply(Event::CommitterPanicked)
+        {
+            tracing::error!(%error, "the mode did not take the committer's crash");
+        }
+    }
+
+    fn on_restart(&self, name: &'static str) {
+        if let Some(label) = label_of(name) {
+            self.metrics.actor_restarts.of(label).inc();
+        }
+    }
+}
+
+fn label_of(name: &str) -> Option<ActorName> {
+    Some(match name {
+        "ingress" => ActorName::Ingress,
+        "prevalidator" => ActorName::Prevalidator,
+        "sequencer" => ActorName::Sequencer,
+        "committer" => ActorName::Committer,
+        "root_publisher" => ActorName::RootPublisher,
+        "admin" => ActorName::Admin,
+        other if other.starts_with("breaker") => ActorName::Breaker,
+        _ => return None,
+    })
+}
+
+/// Starts actors and remembers them.
+struct Starter {
+    policy: Policy,
+    hooks: Arc<dyn Hooks>,
+    cares: Vec<Supervision>,
+}
+
+impl Starter {
+    fn start<A: Lasting>(
+        &mut self,
+        at: &ArbiterHandle,
+        name: &'static str,
+        seats: u32,
+        build: impl FnOnce() -> A + Send + 'static,
+    ) -> Door<A> {
+        let spec = Spec { name, seats, policy: self.policy, hooks: Arc::clone(&self.hooks) };
+        let (door, care) = supervise::start(at, spec, build);
+        self.cares.push(care);
+        door
+    }
+
+    fn breakers(&mut self, at: &ArbiterHandle) -> Arc<[BreakerHandle]> {
+        let start = |&target: &Target| {
+            let limits = breaker::Limits::default();
+            let (handle, care) =
+                breaker::start(at, target, limits, self.policy, Arc::clone(&self.hooks));
+            self.cares.push(care);
+            handle
+        };
+        Target::ALL.iter().map(start).collect()
+    }
+}
+
+impl Pipeline {
+    /// Starts every actor. The ledger is in safe-mode `recovering` until the committer has verified
+    /// its store.
+    ///
+    /// # Errors
+    /// When the system gives no threads.
+    pub fn start(parts: Parts, settings: &Settings) -> std::io::Result<Pipeline> {
+        let Parts { store, signed, capabilities, metrics, probe } = parts;
+        let mode = ModeCell::new(Mode::READY);
+        let hooks = Arc::new(Watch { mode: mode.clone(), metrics: Arc::clone(&metrics) });
+        let mut starter = Starter { policy: settings.policy, hooks, cares: Vec::new() };
+        // Writes are barred before the first actor runs.
+        let _ = mode.apply(Event::RecoveryStarted);
+        let [front, order, commit, publish] =
+            [Arbiter::try_new()?, Arbiter::try_new()?, Arbiter::try_new()?, Arbiter::try_new()?];
+        let reader = store.reader();
+        let (newest, published) = (Arc::default(), Arc::new(ArcSwapOption::empty()));
+        let clock_suspect = Arc::new(AtomicBool::new(false));
+
+        let deps = publisher::Deps {
+            signed: Arc::clone(&signed),
+            newest: Arc::clone(&newest),
+            published: Arc::clone(&published),
+            reader: reader.clone(),
+            mode: mode.clone(),
+            min_interval: settings.publish_min_interval,
+            metrics: Arc::clone(&metrics),
+            probe: probe.clone(),
+        };
+        let publisher = starter.start(&publish.handle(), "root_publisher", LOOKS, || {
+            RootPublisher { deps, state: publisher::State::default() }
+        });
+
+        let deps = committer::Deps {
+            store,
+            signed,
+            publisher: publisher.clone(),
+            newest,
+            mode: mode.clone(),
+            expire_max: settings.expire_max,
+            wall_step_max: settings.wall_step_max,
+            clock_suspect: Arc::clone(&clock_suspect),
+            auto_clear: settings.auto_clear,
+            metrics: Arc::clone(&metrics),
+            probe: probe.clone(),
+        };
+        let build = || Committer { deps, state: None };
+        let committer = starter.start(&commit.handle(), "committer", GROUPS, build);
+
+        let deps = sequencer::Deps {
+            committer: committer.clone(),
+            mode: mode.clone(),
+            reader: reader.clone(),
+            entries_max: settings.batch_max_entries,
+            bytes_max: settings.batch_max_bytes,
+            metrics: Arc::clone(&metrics),
+            probe: probe.clone(),
+        };
+        let build = || Sequencer { deps, state: sequencer::State::default() };
+        let sequencer = starter.start(&order.handle(), "sequencer", settings.queue_commit, build);
+
+        let upstreams = starter.breakers(&front.handle());
+        let deps = prevalidator::Deps {
+            sequencer: sequencer.clone(),
+            capabilities: Arc::clone(&capabilities),
+            bridges: settings.bridges,
+            upstreams: Arc::clone(&upstreams),
+            reader: reader.clone(),
+            metrics: Arc::clone(&metrics),
+            probe: probe.clone(),
+        };
+        let pool = prevalidators(&mut starter, &deps, settings)?;
+
+        let deps = ingress::Deps {
+            mode: mode.clone(),
+            pool: pool.clone(),
+            deadline: settings.request_deadline,
+            metrics: Arc::clone(&metrics),
+            probe: probe.clone(),
+        };
+        let build = || Ingress { deps, twins: Twins::default(), next: 0 };
+        let ingress = starter.start(&front.handle(), "ingress", settings.queue_ingress, build);
+        let deps = (mode.clone(), probe);
+        let build = || Admin { mode: deps.0, probe: deps.1 };
+        let admin = starter.start(&front.handle(), "admin", ORDERS, build);
+
+        capacities(&metrics, settings);
+        let observers = starter.cares.iter().cloned().map(Observer::new).collect();
+        Ok(Pipeline {
+            inner: Arc::new(Inner {
+                doors: Doors { ingress, pool, sequencer, committer, publisher, admin },
+                cares: starter.cares,
+                observers: Mutex::new(observers),
+                budget: Budget::new(settings.inflight),
+                breakers: upstreams,
+                mode,
+                reader,
+                published,
+                capabilities,
+                metrics,
+                deadline: settings.request_deadline,
+                stuck_after: settings.stuck_after,
+                clock_suspect,
+            }),
+        })
+    }
+}
+
+/// The pool, each on a thread of its own, sharing the seats of its queue.
+fn prevalidators(
+    starter: &mut Starter,
+    deps: &prevalidator::Deps,
+    settings: &Settings,
+) -> std::io::Result<Vec<Door<Prevalidator>>> {
+    let each = (settings.queue_prevalidator / settings.prevalidators).max(1);
+    let start = |_| {
+        let (arbiter, deps) = (Arbiter::try_new()?, deps.clone());
+        Ok(starter.start(&arbiter.handle(), "prevalidator", each, || Prevalidator { deps }))
+    };
+    (0..settings.prevalidators).map(start).collect()
+}
+
+fn capacities(metrics: &Metrics, settings: &Settings) {
+    for (queue, seats) in [
+        (Queue::Ingress, settings.queue_ingress),
+        (Queue::Preval, settings.queue_prevalidator),
+        (Queue::Commit, settings.queue_commit),
+    ] {
+        metrics.queue_capacity.of(queue).set(i64::from(seats));
+    }
+    metrics.inflight_requests_capacity.set(settings.inflight.requests as i64);
+    metrics.inflight_bytes_capacity.set(settings.inflight.bytes as i64);
+}
