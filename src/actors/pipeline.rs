@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::admin::{Admin, Command, Order};
 use super::breaker::BreakerHandle;
@@ -146,8 +146,14 @@ impl Pipeline {
         &self.inner.capabilities
     }
 
-    /// The metrics, their gauges brought up to date.
+    /// The metrics. Gauges that are read off something else are as of the last
+    /// [`Pipeline::measure`].
     pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.inner.metrics
+    }
+
+    /// The metrics, their gauges brought up to date: for a scrape, as it asks the store.
+    pub fn measure(&self) -> &Arc<Metrics> {
         let inner = &*self.inner;
         let doors = &inner.doors;
         let preval: usize = doors.pool.iter().map(Door::depth).sum();
@@ -175,6 +181,11 @@ impl Pipeline {
     /// What bars writes now, and why.
     pub fn mode(&self) -> Mode {
         self.inner.mode.get()
+    }
+
+    /// Every change of it from now on.
+    pub fn modes(&self) -> watch::Receiver<Mode> {
+        self.inner.mode.watch()
     }
 
     /// How ready the ledger is. Looks at every actor, so call it now and then.

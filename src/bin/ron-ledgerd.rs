@@ -1,3 +1,77 @@
 //! The daemon.
 
-fn main() {}
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use ron_ledger::app::{self, EXIT_CODES_HELP, Exit};
+use ron_ledger::config::{Config, ConfigError, Sources};
+use ron_ledger::telemetry;
+
+/// The append-only, verifiable ledger of a node
+///
+/// Serves clients and auditors on http.api_addr, metrics and health on http.metrics_addr. SIGTERM or
+/// SIGINT drains and stops it. Settings come from flags, the environment (RON_LEDGER_...), the file,
+/// and defaults, in this order; `ron-ledgerctl config print` shows each with its origin.
+#[derive(Debug, Parser)]
+#[command(name = "ron-ledgerd", version, after_help = after_help())]
+struct Args {
+    /// The configuration, TOML; what it does not say keeps its default
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// micronode (in memory, forgets) or macronode (durable)
+    #[arg(long, value_name = "PROFILE")]
+    profile: Option<String>,
+
+    /// One setting, by its dotted key; may be given several times
+    #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
+    set: Vec<(String, String)>,
+}
+
+fn after_help() -> String {
+    format!(
+        "Examples:\n  \
+         ron-ledgerd --config /etc/ron/ledger.toml\n  \
+         ron-ledgerd --config configs/ledger.dev.toml --set telemetry.log=debug\n\n{EXIT_CODES_HELP}"
+    )
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').filter(|(key, _)| !key.is_empty());
+    let (key, value) = pair.ok_or("is not KEY=VALUE, as in http.workers=2")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let config = match load(args) {
+        Ok(config) => config,
+        Err(error) => return fail(&error, Exit::Usage),
+    };
+    let _telemetry = match telemetry::init(&config.telemetry) {
+        Ok(guard) => guard,
+        Err(error) => return fail(&error, Exit::NotStarted),
+    };
+    app::log_panics();
+    match actix_rt::System::new().block_on(app::run(&config)) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            tracing::error!(%error, "not started");
+            Exit::NotStarted.into()
+        }
+    }
+}
+
+fn load(args: Args) -> Result<Config, ConfigError> {
+    let profile = args.profile.map(|profile| ("profile".to_owned(), profile));
+    let overrides = profile.into_iter().chain(args.set).collect();
+    let config = Config::load(Sources::from_process(args.config, overrides))?.config;
+    config.validate()?;
+    Ok(config)
+}
+
+fn fail(error: &dyn std::error::Error, exit: Exit) -> ExitCode {
+    eprintln!("ron-ledgerd: {error}");
+    exit.into()
+}

@@ -70,7 +70,7 @@ pub async fn version(shared: Data<Shared>) -> HttpResponse {
 pub async fn metrics(shared: Data<Shared>) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"))
-        .body(shared.pipeline.metrics().render())
+        .body(shared.pipeline.measure().render())
 }
 
 fn good(is_good: bool) -> HttpResponseBuilder {

@@ -1,1 +1,0 @@
-//! Puts the whole together: opens, wires bottom-up, serves, drains.

@@ -1,0 +1,148 @@
+//! The daemon as a whole: opens, wires bottom-up, serves, and drains in order.
+
+mod listen;
+mod node;
+mod panics;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use self::listen::Listeners;
+use crate::actors::pipeline::Pipeline;
+use crate::config::Config;
+
+pub use self::listen::TlsError;
+pub use self::node::{OpenError, open};
+pub use self::panics::log_panics;
+
+/// The exit codes of `ron-ledgerd`. Units and scripts depend on them: they never change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Drained and stopped, as it was asked to.
+    Ok = 0,
+    /// It could not start: a key, the store, a port.
+    NotStarted = 1,
+    /// The command line or the configuration is wrong.
+    Usage = 2,
+    /// An actor ended for good, or did not end when asked to (`EX_SOFTWARE` of sysexits).
+    Broken = 70,
+}
+
+/// The codes as the help shows them.
+pub const EXIT_CODES_HELP: &str = "\
+Exit codes:
+  0   drained and stopped by SIGTERM or SIGINT
+  1   could not start: a key, the store, a port
+  2   wrong command line or configuration
+  70  an actor failed for good, or did not end in time";
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A key or the store.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// Certificates.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// A listener.
+    #[error("cannot listen on {addr} ({key}): {source}")]
+    Listen {
+        /// The configuration key.
+        key: &'static str,
+        /// Its value.
+        addr: std::net::SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The system refuses what every process needs.
+    #[error("cannot start a thread or catch a signal: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// Runs a node until SIGTERM or SIGINT, or until an actor ends for good. The configuration is
+/// validated.
+///
+/// # Errors
+/// [`StartError`]; nothing was served then.
+pub async fn run(config: &Config) -> Result<Exit, StartError> {
+    let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let pipeline = node::open(config)?;
+    let listeners = listen::start(config, &pipeline)?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        profile = config.profile.as_str(),
+        origin = pipeline.reader().genesis().origin,
+        hash = %pipeline.reader().genesis().hash,
+        api = %listeners.api_addr,
+        metrics = %listeners.metrics_addr,
+        tls = config.tls.cert_file.is_some(),
+        "ron-ledgerd is up"
+    );
+    let announcer = actix_rt::spawn(announce(pipeline.clone()));
+    let mut exit = tokio::select! {
+        _ = term.recv() => stop_asked("SIGTERM"),
+        _ = int.recv() => stop_asked("SIGINT"),
+        (actor, end) = pipeline.broken() => {
+            tracing::error!(actor, ?end, "an actor ended for good: the process ends");
+            Exit::Broken
+        }
+    };
+    announcer.abort();
+    if let Err(leaked) = drain(config, &pipeline, listeners).await {
+        tracing::error!(actors = leaked.0, "actors did not end in time");
+        exit = Exit::Broken;
+    }
+    Ok(exit)
+}
+
+fn stop_asked(signal: &str) -> Exit {
+    tracing::info!(signal, "asked to stop, draining");
+    Exit::Ok
+}
+
+/// First the pipeline, so that what was accepted is answered over connections that still stand; then
+/// the listeners. Both together keep to `drain.deadline`.
+async fn drain(
+    config: &Config,
+    pipeline: &Pipeline,
+    listeners: Listeners,
+) -> Result<(), crate::actors::pipeline::Leaked> {
+    let started = Instant::now();
+    let deadline = started + config.drain.deadline;
+    let outcome = pipeline.drain(deadline).await;
+    let in_time = listeners.stop(deadline).await;
+    let (head, millis) = (pipeline.reader().head().seq, started.elapsed().as_millis() as u64);
+    tracing::info!(head, millis, connections_in_time = in_time, "drained");
+    outcome
+}
+
+/// A log line whenever the ledger starts or stops taking writes.
+async fn announce(pipeline: Pipeline) {
+    let mut modes = pipeline.modes();
+    let mut was_ready = None;
+    loop {
+        let mode = *modes.borrow_and_update();
+        let ready = mode.bar().is_none();
+        if was_ready != Some(ready) {
+            let head = pipeline.reader().head();
+            match ready {
+                true => tracing::info!(head = head.seq, root = %head.root, "ready=1"),
+                false => tracing::warn!(head = head.seq, %mode, "ready=0"),
+            }
+            was_ready = Some(ready);
+        }
+        if modes.changed().await.is_err() {
+            return;
+        }
+    }
+}

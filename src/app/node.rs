@@ -1,0 +1,166 @@
+//! From a configuration to a running pipeline: keys, engine, store, actors.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::accumulator::{HashAlgo, KeyError, Signer};
+use crate::actors::pipeline::{Parts, Pipeline, Settings, SignedError, SignedNotes};
+use crate::actors::probe::Probe;
+use crate::capability::{
+    CachedVerifier, Keyring, KeyringError, SigningKey, SigningKeyError, Verifier,
+};
+use crate::config::{Config, HashChoice, Profile};
+use crate::ledger::names::Asset;
+use crate::storage::engine::{Engine, MemoryEngine, StoreError};
+use crate::storage::genesis::Genesis;
+use crate::storage::store::{RecoverError, Store, StoreOptions};
+use crate::storage::writer::Lag;
+use crate::telemetry::Metrics;
+
+/// The folder of signed checkpoints in a data directory.
+const SIGNED: &str = "signed";
+
+/// Why a node cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The root keys.
+    #[error("capabilities.keyring_dir: {0}; `ron-ledgerctl init` makes what is missing")]
+    Keyring(#[from] KeyringError),
+    /// The signing key.
+    #[error("capabilities.signing_dir: {0}; `ron-ledgerctl init` makes what is missing")]
+    SigningKey(#[from] SigningKeyError),
+    /// A key of another ledger.
+    #[error(
+        "the key in {} signs for `{found}`, not for node.origin `{wanted}`: set node.origin to that, \
+         or capabilities.signing_dir to another directory", dir.display()
+    )]
+    OtherOrigin {
+        /// Where the key is.
+        dir: PathBuf,
+        /// What it signs for.
+        found: String,
+        /// What it should sign for.
+        wanted: String,
+    },
+    /// An origin that cannot name a key.
+    #[error("node.origin: {0}")]
+    Origin(#[from] KeyError),
+    /// A default asset that no entry may name.
+    #[error("ledger.default_asset: is no name of an asset")]
+    Asset,
+    /// The last signed checkpoint.
+    #[error(transparent)]
+    Signed(#[from] SignedError),
+    /// The engine.
+    #[error("cannot open the store: {0}")]
+    Engine(#[from] StoreError),
+    /// The ledger in it.
+    #[error("cannot open the ledger: {0}")]
+    Ledger(#[from] RecoverError),
+    /// This build has no durable engine.
+    #[error("this build has no RocksDB (feature `rocks`): it runs as a micronode only")]
+    NoRocks,
+    /// The operating system gave no random bytes.
+    #[error("cannot get random bytes: {0}")]
+    Random(getrandom::Error),
+    /// No threads.
+    #[error("cannot start the actors' threads: {0}")]
+    Threads(#[from] std::io::Error),
+}
+
+/// Opens the ledger of a validated configuration and starts its actors. Call it on an actix system.
+///
+/// # Errors
+/// [`OpenError`], which names the configuration key to look at.
+pub fn open(config: &Config) -> Result<Pipeline, OpenError> {
+    open_with(config, Probe::none())
+}
+
+/// As [`open`], with a probe in the actors, for drills and tests.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_with(config: &Config, probe: Probe) -> Result<Pipeline, OpenError> {
+    let keyring = Keyring::open(&config.capabilities.keyring_dir)?;
+    let cache = &config.capabilities;
+    let verifier = Verifier::new(keyring);
+    let verifier = CachedVerifier::new(verifier, cache.cache_ttl, cache.cache_entries);
+    let (engine, signed): (Arc<dyn Engine>, _) = match config.profile {
+        Profile::Micronode => (memory_engine(config), SignedNotes::in_memory(boot_signer(config)?)),
+        Profile::Macronode => {
+            let signer = lasting_signer(config)?;
+            let engine = durable_engine(config)?;
+            (engine, SignedNotes::in_dir(&config.node.data_dir.join(SIGNED), signer)?)
+        }
+    };
+    let genesis = Genesis {
+        hash: match config.ledger.hash {
+            HashChoice::Sha256 => HashAlgo::Sha256,
+            HashChoice::Blake3 => HashAlgo::Blake3,
+        },
+        origin: signed.origin().to_owned(),
+        default_asset: Asset::new(config.ledger.default_asset.as_str())
+            .map_err(|_| OpenError::Asset)?,
+    };
+    let options = StoreOptions {
+        filter_bytes: config.derived.filter_bytes,
+        lag: Lag { flush: config.derived.flush_entries, max: config.derived.max_lag_entries },
+    };
+    let parts = Parts {
+        store: Arc::new(Store::open(engine, genesis, options)?),
+        signed: Arc::new(signed),
+        capabilities: Arc::new(verifier),
+        metrics: Metrics::new(),
+        probe,
+    };
+    Ok(Pipeline::start(parts, &Settings::of(config))?)
+}
+
+/// What the bound leaves after the other two that grow.
+fn memory_engine(config: &Config) -> Arc<dyn Engine> {
+    let taken = config.derived.filter_bytes.saturating_add(config.limits.inflight_bytes);
+    Arc::new(MemoryEngine::new(config.memory.max_bytes.saturating_sub(taken)))
+}
+
+#[cfg(feature = "rocks")]
+fn durable_engine(config: &Config) -> Result<Arc<dyn Engine>, OpenError> {
+    use crate::storage::engine::{RocksEngine, RocksOptions};
+    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    let rocks = &config.rocksdb;
+    let options = RocksOptions {
+        block_cache_bytes: size(rocks.block_cache_bytes),
+        write_buffer_bytes: size(rocks.write_buffer_bytes),
+        background_jobs: rocks.background_jobs,
+        open_files_max: u16::try_from(rocks.open_files_max).unwrap_or(u16::MAX),
+        ..RocksOptions::default()
+    };
+    Ok(Arc::new(RocksEngine::open(&config.node.data_dir, &options)?))
+}
+
+#[cfg(not(feature = "rocks"))]
+fn durable_engine(_: &Config) -> Result<Arc<dyn Engine>, OpenError> {
+    Err(OpenError::NoRocks)
+}
+
+fn lasting_signer(config: &Config) -> Result<Signer, OpenError> {
+    let dir = &config.capabilities.signing_dir;
+    let key = SigningKey::load(dir)?;
+    if key.origin() != config.node.origin {
+        return Err(OpenError::OtherOrigin {
+            dir: dir.clone(),
+            found: key.origin().to_owned(),
+            wanted: config.node.origin.clone(),
+        });
+    }
+    Ok(Signer::new(key.origin(), key.seed().expose())?)
+}
+
+/// A ledger that forgets must never sign two histories under one name: each boot has its own key and
+/// its own origin.
+fn boot_signer(config: &Config) -> Result<Signer, OpenError> {
+    let (mut seed, mut boot) = (zeroize::Zeroizing::new([0; 32]), [0; 8]);
+    getrandom::fill(&mut *seed).map_err(OpenError::Random)?;
+    getrandom::fill(&mut boot).map_err(OpenError::Random)?;
+    let origin = format!("{}/boot-{}", config.node.origin, hex::encode(boot));
+    Ok(Signer::new(origin, &seed)?)
+}

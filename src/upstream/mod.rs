@@ -1,1 +1,0 @@
-//! What a write may be asked for outside of the ledger: KMS, policy guard, wallet.
