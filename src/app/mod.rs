@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use self::listen::Listeners;
 use crate::actors::pipeline::Pipeline;
+use crate::actors::probe::Probe;
 use crate::config::Config;
 
 pub use self::listen::TlsError;
@@ -76,7 +77,7 @@ pub enum StartError {
 /// [`StartError`]; nothing was served then.
 pub async fn run(config: &Config) -> Result<Exit, StartError> {
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let pipeline = node::open(config)?;
+    let pipeline = node::open(config, Probe::none())?;
     let listeners = listen::start(config, &pipeline)?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),

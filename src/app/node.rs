@@ -68,19 +68,12 @@ pub enum OpenError {
     Threads(#[from] std::io::Error),
 }
 
-/// Opens the ledger of a validated configuration and starts its actors. Call it on an actix system.
+/// Opens the ledger of a validated configuration and starts its actors, with a probe in them. Call it
+/// on an actix system.
 ///
 /// # Errors
 /// [`OpenError`], which names the configuration key to look at.
-pub fn open(config: &Config) -> Result<Pipeline, OpenError> {
-    open_with(config, Probe::none())
-}
-
-/// As [`open`], with a probe in the actors, for drills and tests.
-///
-/// # Errors
-/// As [`open`].
-pub fn open_with(config: &Config, probe: Probe) -> Result<Pipeline, OpenError> {
+pub fn open(config: &Config, probe: Probe) -> Result<Pipeline, OpenError> {
     let keyring = Keyring::open(&config.capabilities.keyring_dir)?;
     let cache = &config.capabilities;
     let verifier = Verifier::new(keyring);

@@ -3,3 +3,5 @@
 
 mod actix_facts;
 mod supervised;
+mod support;
+mod whole;

@@ -1,0 +1,128 @@
+//! The daemon as a process of its own, as operators run it.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use ron_ledger::client::{BearerToken, Client, ClientOptions};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::keys::Keys;
+
+/// A daemon that takes longer to start or to stop has hung.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub struct Daemon {
+    child: Child,
+    log: Receiver<String>,
+    /// What was read of the log so far.
+    lines: Vec<String>,
+    pub api: String,
+    pub metrics: String,
+}
+
+impl Daemon {
+    /// Started and ready for writes.
+    pub fn start(keys: &Keys, profile: &str, more: &[(&str, &str)]) -> Self {
+        let mut daemon = Self::spawn(keys, profile, more);
+        daemon.await_line("ready=1");
+        daemon
+    }
+
+    /// Started and listening.
+    pub fn spawn(keys: &Keys, profile: &str, more: &[(&str, &str)]) -> Self {
+        Self::spawn_by(Command::new(env!("CARGO_BIN_EXE_ron-ledgerd")), keys, profile, more)
+    }
+
+    /// As [`Daemon::spawn`], by a command that ends in the program's name (a tracer's, for instance).
+    pub fn spawn_by(
+        mut command: Command,
+        keys: &Keys,
+        profile: &str,
+        more: &[(&str, &str)],
+    ) -> Self {
+        for (key, value) in keys.settings(profile, more) {
+            command.args(["--set", &format!("{key}={value}")]);
+        }
+        let mut child = command
+            .current_dir(keys.dir())
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (sender, log) = channel();
+        let stderr = child.stderr.take().unwrap();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let (api, metrics) = (String::new(), String::new());
+        let mut daemon = Daemon { child, log, lines: Vec::new(), api, metrics };
+        let up = daemon.await_line("ron-ledgerd is up");
+        let up: serde_json::Value = serde_json::from_str(&up).unwrap();
+        let url = |field: &str| format!("http://{}", up[field].as_str().unwrap());
+        (daemon.api, daemon.metrics) = (url("api"), url("metrics"));
+        daemon
+    }
+
+    /// The next line of the log, now or later, with this text.
+    pub fn await_line(&mut self, text: &str) -> String {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.log.recv_timeout(left) {
+                Ok(line) => {
+                    self.lines.push(line.clone());
+                    if line.contains(text) {
+                        return line;
+                    }
+                }
+                Err(_) => panic!("no line with `{text}` in:\n{}", self.lines.join("\n")),
+            }
+        }
+    }
+
+    pub fn client(&self, token: &str) -> Client {
+        let token = Some(BearerToken::new(token.to_owned()).unwrap());
+        Client::new(&ClientOptions { token, ..ClientOptions::new(&self.api) }).unwrap()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// kill -9, and the process is gone.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM. The exit code, how long it took, and the whole log.
+    pub fn stop(mut self) -> (Option<i32>, Duration, Vec<String>) {
+        let started = Instant::now();
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, Signal::TERM).unwrap();
+        while self.child.try_wait().unwrap().is_none() {
+            assert!(started.elapsed() < PATIENCE, "does not stop:\n{}", self.lines.join("\n"));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let took = started.elapsed();
+        self.lines.extend(self.log.iter());
+        let code = self.child.wait().unwrap().code();
+        (code, took, std::mem::take(&mut self.lines))
+    }
+}
+
+/// A failed test leaves no process behind.
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
