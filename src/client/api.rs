@@ -161,7 +161,15 @@ impl Client {
     /// # Errors
     /// [`ClientError`]; 404 before the first one.
     pub async fn checkpoint(&self) -> Result<String, ClientError> {
-        let url = self.url(&["checkpoint"], &[]);
+        self.text("checkpoint").await
+    }
+
+    /// A route that answers text.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn text(&self, route: &str) -> Result<String, ClientError> {
+        let url = self.url(&[route], &[]);
         let reply = send(&url, self.http.get(url.clone())).await?;
         if reply.status != 200 {
             return Err(reply.refusal(&url));

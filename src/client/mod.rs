@@ -6,6 +6,7 @@ mod error;
 mod retry;
 mod token;
 
+pub mod load;
 pub mod unit;
 pub mod workload;
 

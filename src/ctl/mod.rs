@@ -8,6 +8,7 @@ mod error;
 mod ui;
 
 mod account;
+mod bench;
 mod cap;
 mod checkpoint;
 mod config;
@@ -51,6 +52,7 @@ enum Command {
     Ingest(ingest::IngestArgs),
     Workload(workload::WorkloadArgs),
     Demo(demo::DemoArgs),
+    Bench(bench::BenchArgs),
     Status(status::StatusArgs),
     Roots(roots::RootsArgs),
     Account(account::AccountArgs),
@@ -84,6 +86,7 @@ impl Command {
             Command::Ingest(args) => ingest::run(args, context).await,
             Command::Workload(args) => workload::run(args, context).await,
             Command::Demo(args) => demo::run(args, context).await,
+            Command::Bench(args) => bench::run(args, context).await,
             Command::Status(args) => status::run(args, context).await,
             Command::Roots(args) => roots::run(args, context).await,
             Command::Account(args) => account::run(args, context).await,

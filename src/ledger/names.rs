@@ -160,6 +160,13 @@ impl AccountKey {
     }
 }
 
+/// In the order of the bytes, so that a range of bytes finds the keys of one account.
+impl std::borrow::Borrow<[u8]> for AccountKey {
+    fn borrow(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

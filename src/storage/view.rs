@@ -4,6 +4,7 @@
 //! layer was not changed since the last visible flush, and a flush that runs meanwhile only writes
 //! what is in the frozen layer: so an answer is of one size, whatever the flusher does.
 
+use std::ops::Bound::{Excluded, Included};
 use std::sync::Arc;
 
 use parking_lot::{RwLock, RwLockReadGuard};
@@ -140,7 +141,7 @@ impl Still<'_> {
             Ok(())
         })?;
         for layer in self.overlay.layers().rev() {
-            let mine = layer.account_keys.iter().filter(|key| key.as_bytes().starts_with(&prefix));
+            let mine = layer.account_keys.range::<[u8], _>((Included(&*prefix), Excluded(&*end)));
             found.extend(mine.map(|key| (key.clone(), layer.delta.accounts[key])));
         }
         let named = |(key, account): (AccountKey, Account)| Some((key.names()?.1, account));
