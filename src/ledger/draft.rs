@@ -184,21 +184,28 @@ impl Draft {
 impl Moves {
     /// The account after the unit, or the earliest item at fault and the first of its faults.
     fn applied_to(&self, before: Account) -> Result<Account, (usize, Reason)> {
-        let ends = [
-            net(before.available, self.available_in, self.available_out),
-            net(before.held, self.held_in, self.held_out),
-            self.credits.onto(before.credits),
-            self.debits.onto(before.debits),
-        ];
-        if let [Ok(available), Ok(held), Ok(credits), Ok(debits)] = ends {
+        let available = net(before.available, self.available_in, self.available_out);
+        let held = net(before.held, self.held_in, self.held_out);
+        let totals = self.totals(before);
+        if let (Ok(available), Ok(held), Ok((credits, debits))) = (available, held, totals) {
             return Ok(Account { available, held, credits, debits, last_seq: self.last_seq });
         }
+        let faults = [available.err(), held.err(), totals.err()];
         // What is held covers what its holds give back, so that only what is available falls short.
         let blame = |reason| match reason {
             Reason::InsufficientFunds => (self.first_out.unwrap_or(self.first), reason),
             _ => (self.first, reason),
         };
-        Err(ends.into_iter().filter_map(Result::err).map(blame).min().expect("one of them failed"))
+        Err(faults.into_iter().flatten().map(blame).min().expect("one of them failed"))
+    }
+
+    /// Credits and debits after the unit. Only its net counts: what comes and goes within one unit
+    /// needs no funds, and would let anyone bring an account's totals to their end.
+    fn totals(&self, before: Account) -> Result<(u128, u128), Reason> {
+        let (credits, debits) = (self.credits.onto(0)?, self.debits.onto(0)?);
+        let (came, went) = (credits.saturating_sub(debits), debits.saturating_sub(credits));
+        let onto = |before: u128, more| before.checked_add(more).ok_or(Reason::Overflow);
+        Ok((onto(before.credits, came)?, onto(before.debits, went)?))
     }
 }
 

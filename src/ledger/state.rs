@@ -17,9 +17,9 @@ pub struct Account {
     pub available: u128,
     /// Set aside by open holds.
     pub held: u128,
-    /// All that ever came in.
+    /// All that ever came in, by the net of each unit.
     pub credits: u128,
-    /// All that ever went out; `available + held == credits - debits`.
+    /// All that ever went out, likewise; `available + held == credits - debits`.
     pub debits: u128,
     /// The last entry that touched it; 0 for none.
     pub last_seq: Seq,

@@ -105,4 +105,13 @@ impl InOut {
         net.sub(losses);
         net.onto(balance)
     }
+
+    /// The totals count what a unit leaves, not what it passes through.
+    pub(super) fn onto_totals(&self, came: &mut u128, went: &mut u128) -> Result<(), Reason> {
+        let (gains, losses) = (self.gains.value()?, self.losses.value()?);
+        let mut left = Wide::default();
+        left.add(gains.max(losses));
+        left.sub(gains.min(losses));
+        left.onto(if gains > losses { came } else { went })
+    }
 }

@@ -281,8 +281,7 @@ impl Model {
             let ends = [
                 flow.free.onto(&mut balance.free),
                 flow.held.onto(&mut balance.held),
-                flow.total.gains.onto(&mut balance.came),
-                flow.total.losses.onto(&mut balance.went),
+                flow.total.onto_totals(&mut balance.came, &mut balance.went),
             ];
             if ends.contains(&Err(Reason::Overflow)) {
                 faults.insert((touched, Reason::Overflow));

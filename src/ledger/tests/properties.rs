@@ -255,7 +255,7 @@ fn whatever_was_committed_is_replayed_for_ever_and_changes_nothing() {
 fn random_requests_reach_each_kind_and_each_reason() {
     let mut runner = TestRunner::deterministic();
     let mut reached: BTreeMap<String, u32> = BTreeMap::new();
-    for _ in 0..300 {
+    for _ in 0..600 {
         let tree = any_groups().new_tree(&mut runner).unwrap();
         let groups = proptest::strategy::ValueTree::current(&tree);
         let mut book = Book::new();

@@ -1,5 +1,5 @@
 use crate::ledger::entry::{Entry, EntryId, Kind};
-use crate::ledger::names::{AccountId, Asset, IdemId};
+use crate::ledger::names::{AccountId, AccountKey, Asset, IdemId};
 use crate::ledger::plan::Outcome;
 use crate::ledger::reason::Reason;
 use crate::ledger::testing::{Book, atomic, entry, entry_of, request};
@@ -346,6 +346,26 @@ fn sums_are_checked() {
          mint a {max}/USD | mint b 1/EUR -> ok ok"
     ));
     assert_eq!(script.book.available("b"), max);
+}
+
+/// Otherwise anyone could bring the totals of an account to their end, and lock it, without a single
+/// atom.
+#[test]
+fn what_only_passes_through_an_account_leaves_its_totals() {
+    let mut script = Script::new();
+    let max = u128::MAX;
+    script.run(&format!(
+        "debit a {max} | credit a {max} -> ok ok
+         credit a {max} | debit a {max} -> ok ok
+         mint a 5 -> ok
+         !transfer a>b 4 | transfer b>a 3 -> ok ok"
+    ));
+    let total = |name: &str| {
+        let key = AccountKey::new(&AccountId::new(name).unwrap(), &Asset::new("RON").unwrap());
+        let account = script.book.state.accounts[&key];
+        (account.available, account.credits, account.debits)
+    };
+    assert_eq!((total("a"), total("b")), ((4, 5, 1), (1, 1, 0)));
 }
 
 /// The written order of the reasons: an entry with every fault is told the first, and once that is
