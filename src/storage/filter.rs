@@ -2,30 +2,35 @@
 //! is new, as almost every id is. It never says "never seen" of what was seen; full or missing, it
 //! costs speed and nothing else.
 //!
-//! Blocked: all bits of a key lie in one cache line of 512 bits (Putze, Sanders, Singler 2007).
+//! Blocked: all bits of a key lie in one cache line of 512 bits (Putze, Sanders, Singler 2007). It is
+//! saved with derived data, so its hash is written down here and belongs to no library.
 
-use std::hash::{BuildHasher, Hash};
+use super::codec::Damaged;
+use crate::ledger::entry::Seq;
 
 const WORDS_PER_BLOCK: usize = 8;
 const BITS_PER_KEY: u32 = 8;
 
+/// Changes with the hash or the layout: a filter of another version is made anew.
+const VERSION: u8 = 1;
+
+/// A saved filter is cut into values of this many words, 1 MiB.
+const WORDS_PER_CHUNK: usize = 1 << 17;
+
 /// A filter of a fixed number of bytes.
-#[derive(Clone)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Filter {
     words: Vec<u64>,
-    hasher: foldhash::fast::FixedState,
 }
 
 impl Filter {
     /// An empty filter of about `bytes`; `None` for fewer than one block.
     pub(super) fn new(bytes: u64) -> Option<Self> {
         let blocks = usize::try_from(bytes).ok()? / (WORDS_PER_BLOCK * 8);
-        let words = vec![0; blocks * WORDS_PER_BLOCK];
-        // A fixed seed: whoever can choose many ids can at worst make look-ups as slow as without.
-        (blocks > 0).then(|| Filter { words, hasher: foldhash::fast::FixedState::with_seed(0) })
+        (blocks > 0).then(|| Filter { words: vec![0; blocks * WORDS_PER_BLOCK] })
     }
 
-    pub(super) fn insert(&mut self, key: &impl Hash) {
+    pub(super) fn insert(&mut self, key: &[u8; 16]) {
         let (block, bits) = self.place(key);
         for bit in bits {
             self.words[block + bit / 64] |= 1 << (bit % 64);
@@ -33,39 +38,169 @@ impl Filter {
     }
 
     /// False only for a key that was never inserted.
-    pub(super) fn may_contain(&self, key: &impl Hash) -> bool {
+    pub(super) fn may_contain(&self, key: &[u8; 16]) -> bool {
         let (block, mut bits) = self.place(key);
         bits.all(|bit| self.words[block + bit / 64] & (1 << (bit % 64)) != 0)
     }
 
     /// The first word of the key's block, and its bits within the block.
-    fn place<K: Hash>(&self, key: &K) -> (usize, impl Iterator<Item = usize> + use<K>) {
-        let hash = self.hasher.hash_one(key);
+    fn place(&self, key: &[u8; 16]) -> (usize, impl Iterator<Item = usize> + use<>) {
+        let (hash, spread) = hashes(key);
         let blocks = (self.words.len() / WORDS_PER_BLOCK) as u64;
         let block = ((u128::from(hash) * u128::from(blocks)) >> 64) as usize * WORDS_PER_BLOCK;
-        // The block took the high bits of the hash; a multiplication spreads the low ones anew.
-        let spread = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let (one, two) = ((spread >> 32) as u32, (spread as u32) | 1);
         let bits =
             (0..BITS_PER_KEY).map(move |n| (one.wrapping_add(two.wrapping_mul(n)) >> 23) as usize);
         (block, bits)
     }
+
+    /// What is stored of it: a header under the empty key, which says up to which entry it knows all,
+    /// and its words in chunks by number.
+    pub(super) fn records(&self, height: Seq) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
+        let chunks = self.words.chunks(WORDS_PER_CHUNK).map(|words| {
+            let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+            bytes
+        });
+        let mut digest = blake3::Hasher::new();
+        let chunks: Vec<Vec<u8>> = chunks.inspect(|chunk| _ = digest.update(chunk)).collect();
+        let header = Header {
+            height,
+            words: self.words.len() as u64,
+            digest: *digest.finalize().as_bytes(),
+        };
+        let chunks = (0u32..).zip(chunks).map(|(at, chunk)| (at.to_be_bytes().to_vec(), chunk));
+        std::iter::once((Vec::new(), header.to_bytes())).chain(chunks)
+    }
+
+    /// Takes back what [`Filter::records`] gave, when it is as large as this empty one: the entry up
+    /// to which it knows all. `None` when there is nothing, or not all of it, or of another size.
+    ///
+    /// # Errors
+    /// Those of `load`.
+    pub(super) fn restore<E>(
+        &mut self,
+        mut load: impl FnMut(&[u8]) -> Result<Option<Vec<u8>>, E>,
+    ) -> Result<Option<Seq>, E> {
+        let header = load(&[])?.and_then(|bytes| Header::parse(&bytes).ok());
+        let Some(header) = header.filter(|header| header.words == self.words.len() as u64) else {
+            return Ok(None);
+        };
+        let mut words = Vec::with_capacity(self.words.len());
+        let mut digest = blake3::Hasher::new();
+        for at in 0..self.words.len().div_ceil(WORDS_PER_CHUNK) as u32 {
+            let Some(chunk) = load(&at.to_be_bytes())? else { return Ok(None) };
+            digest.update(&chunk);
+            words.extend(chunk.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word)));
+        }
+        if digest.finalize() != header.digest || words.len() != self.words.len() {
+            return Ok(None);
+        }
+        self.words = words;
+        Ok(Some(header.height))
+    }
+}
+
+/// What says whether saved words may be believed. A filter that forgot would let an entry in twice.
+struct Header {
+    height: Seq,
+    words: u64,
+    digest: [u8; 32],
+}
+
+impl Header {
+    fn to_bytes(&self) -> Vec<u8> {
+        let (height, words) = (self.height.to_be_bytes(), self.words.to_be_bytes());
+        [&[VERSION][..], &height, &words, &self.digest].concat()
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self, Damaged> {
+        let damaged = Damaged("filter");
+        let (version, rest) = bytes.split_first().ok_or(damaged)?;
+        let (height, rest) = rest.split_first_chunk().ok_or(damaged)?;
+        let (words, digest) = rest.split_first_chunk().ok_or(damaged)?;
+        let digest = digest.try_into().map_err(|_| damaged)?;
+        let header = Header {
+            height: u64::from_be_bytes(*height),
+            words: u64::from_be_bytes(*words),
+            digest,
+        };
+        if *version == VERSION { Ok(header) } else { Err(damaged) }
+    }
+}
+
+/// Two hashes of a key, by the finalizer of MurmurHash3 (Appleby). Ids may be in any order, as the
+/// time-ordered ones are; every bit of a key has to reach every bit of both. Whoever can choose many
+/// ids can at worst make look-ups as slow as without a filter.
+fn hashes(key: &[u8; 16]) -> (u64, u64) {
+    let key = u128::from_be_bytes(*key);
+    let first = mix((key >> 64) as u64 ^ mix(key as u64));
+    (first, mix(first ^ 0x9e37_79b9_7f4a_7c15))
+}
+
+fn mix(mut hash: u64) -> u64 {
+    hash ^= hash >> 33;
+    hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
+    hash ^= hash >> 33;
+    hash = hash.wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    hash ^ (hash >> 33)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::convert::Infallible;
+
     use super::*;
+
+    fn filled(bytes: u64, keys: std::ops::Range<u128>) -> Filter {
+        let mut filter = Filter::new(bytes).unwrap();
+        // As time-ordered ids are: neighbours differ in a few low bits.
+        keys.for_each(|n| filter.insert(&n.to_be_bytes()));
+        filter
+    }
 
     #[test]
     fn what_was_inserted_is_never_called_unseen_and_most_else_is() {
-        let mut filter = Filter::new(64 << 10).unwrap();
-        let key = |n: u128| n.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_0c9d_1a2b_3c4d).to_be_bytes();
-        for n in 0..40_000 {
-            filter.insert(&key(n));
-        }
-        assert!((0..40_000).all(|n| filter.may_contain(&key(n))));
-        let wrong = (40_000..80_000).filter(|n| filter.may_contain(&key(*n))).count();
+        let filter = filled(64 << 10, 0..40_000);
+        assert!((0..40_000u128).all(|n| filter.may_contain(&n.to_be_bytes())));
+        let wrong = (40_000..80_000u128).filter(|n| filter.may_contain(&n.to_be_bytes())).count();
         assert!(wrong < 40_000 / 20, "{wrong} of 40,000 at 13 bits a key");
         assert!(Filter::new(63).is_none());
+    }
+
+    #[test]
+    fn what_is_saved_comes_back_and_what_is_damaged_does_not() {
+        let filter = filled(3 << 20, 0..10_000);
+        let saved: BTreeMap<Vec<u8>, Vec<u8>> = filter.records(77).collect();
+        assert_eq!(saved.len(), 4);
+        let restored = |bytes: u64, saved: &BTreeMap<Vec<u8>, Vec<u8>>| {
+            let mut empty = Filter::new(bytes).unwrap();
+            let load = |key: &[u8]| Ok::<_, Infallible>(saved.get(key).cloned());
+            let Ok(height) = empty.restore(load);
+            (height, empty)
+        };
+        assert_eq!(restored(3 << 20, &saved), (Some(77), filter));
+        assert_eq!(restored(2 << 20, &saved).0, None, "another size");
+        let damage: [fn(&mut BTreeMap<Vec<u8>, Vec<u8>>); 5] = [
+            |saved| _ = saved.remove(&[][..]),
+            |saved| _ = saved.remove(&2u32.to_be_bytes()[..]),
+            |saved| saved.get_mut(&1u32.to_be_bytes()[..]).unwrap()[9] ^= 1,
+            |saved| saved.get_mut(&[][..]).unwrap()[0] = VERSION + 1,
+            |saved| _ = saved.get_mut(&0u32.to_be_bytes()[..]).unwrap().pop(),
+        ];
+        for (at, change) in damage.iter().enumerate() {
+            let mut damaged = saved.clone();
+            change(&mut damaged);
+            let empty = Filter::new(3 << 20).unwrap();
+            assert_eq!(restored(3 << 20, &damaged), (None, empty), "{at}");
+        }
+    }
+
+    /// A saved filter of this version was made with exactly this hash.
+    #[test]
+    fn the_hash_never_changes() {
+        let filter = filled(1 << 20, 0..1_000);
+        let (_, header) = filter.records(0).next().unwrap();
+        assert_eq!(hex::encode(&header[17..25]), "9297ee6cfd028d91");
     }
 }

@@ -135,6 +135,11 @@ pub(super) fn batch_of(layer: &Layer) -> DerivedBatch {
     for (&tile, bytes) in &layer.tiles {
         batch.put(DerivedFamily::Tiles, codec::tile_key(tile), bytes.as_slice());
     }
+    if let Some(filter) = &layer.filter {
+        for (key, value) in filter.records(layer.height) {
+            batch.put(DerivedFamily::Filter, key, value);
+        }
+    }
     batch.put(DerivedFamily::Meta, HEIGHT, codec::seq_key(layer.height));
     batch
 }

@@ -18,6 +18,7 @@ mod filter;
 mod flusher;
 mod overlay;
 mod recovery;
+mod seen;
 mod view;
 
 #[cfg(test)]

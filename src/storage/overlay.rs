@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::codec::Head;
+use super::filter::Filter;
 use crate::accumulator::TileId;
 use crate::ledger::entry::{EntryId, Millis};
 use crate::ledger::names::AccountKey;
@@ -25,6 +26,8 @@ pub(super) struct Layer {
     pub(super) entries: u64,
     /// The height that the layer brings derived data to.
     pub(super) height: u64,
+    /// The filter of all that is known at that height, when it is to be saved.
+    pub(super) filter: Option<Filter>,
 }
 
 impl Layer {
@@ -70,13 +73,20 @@ impl Overlay {
         self.layers().map(|layer| layer.entries).sum()
     }
 
-    /// Puts the active layer on its way to the engine. `None` while the one before is still there.
-    pub(super) fn freeze(&mut self) -> Option<Arc<Layer>> {
-        if self.frozen.is_some() || self.active.entries == 0 {
+    /// Whether [`Overlay::freeze`] would find something to do, and room.
+    pub(super) fn can_freeze(&self) -> bool {
+        self.frozen.is_none() && self.active.entries > 0
+    }
+
+    /// Puts the active layer on its way to the engine, with a filter that is to be saved with it.
+    /// `None` while the one before is still there.
+    pub(super) fn freeze(&mut self, filter: Option<Filter>) -> Option<Arc<Layer>> {
+        if !self.can_freeze() {
             return None;
         }
         let next = Layer { height: self.active.height, ..Layer::default() };
-        let full = Arc::new(std::mem::replace(&mut self.active, next));
+        let full = std::mem::replace(&mut self.active, next);
+        let full = Arc::new(Layer { filter, ..full });
         self.frozen = Some(Arc::clone(&full));
         Some(full)
     }

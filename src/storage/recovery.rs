@@ -13,15 +13,14 @@ use super::block::Block;
 use super::codec::{self, Damaged, Head, RootRow};
 use super::engine::{CommitError, DerivedFamily, Engine, StoreError, TruthFamily};
 use super::error::ReadError;
-use super::filter::Filter;
 use super::flusher::{HEIGHT, batch_of};
 use super::genesis::{Genesis, GenesisError};
 use super::overlay::Overlay;
+use super::seen;
 use super::view::{PAGE, Shared};
 use super::writer::{HEAD, Lag, Writer, truth_batch};
 use crate::accumulator::{Hash, TileId, Tiles};
-use crate::ledger::entry::{EntryId, Kind, Seq, Sequenced};
-use crate::ledger::idempotency::IdemDigest;
+use crate::ledger::entry::{Kind, Seq, Sequenced};
 use crate::ledger::plan::{Group, Outcome};
 use crate::ledger::request::{Grants, Item, Request};
 
@@ -233,29 +232,9 @@ fn writer_at(with: &Plan<'_>, height: Seq) -> Result<Writer, RecoverError> {
         overlay: RwLock::new(Overlay::new(head)),
         genesis: with.genesis.clone(),
     };
-    let filter = filled_filter(engine, with.filter_bytes)?;
-    Ok(Writer { shared: Arc::new(shared), tiles, filter, flusher: None, lag: with.lag })
-}
-
-/// The filter of all ids and tuples that derived data has; the replay adds the rest.
-fn filled_filter(engine: &dyn Engine, bytes: u64) -> Result<Option<Filter>, RecoverError> {
-    let Some(mut filter) = Filter::new(bytes) else { return Ok(None) };
-    for family in [DerivedFamily::Ids, DerivedFamily::Idem] {
-        let mut from = Vec::new();
-        loop {
-            let page = engine.derived_scan(family, &from, None, PAGE)?;
-            let Some((last, _)) = page.last() else { break };
-            from = [&last[..], &[0]].concat();
-            for (key, _) in &page {
-                let key = key[..].try_into().map_err(|_| Damaged("key of an index"))?;
-                match family {
-                    DerivedFamily::Ids => filter.insert(&EntryId::from_bytes(key)),
-                    _ => filter.insert(&IdemDigest(key)),
-                }
-            }
-        }
-    }
-    Ok(Some(filter))
+    let (filter, filter_saved) = seen::filter(engine, with.filter_bytes, height)?;
+    let shared = Arc::new(shared);
+    Ok(Writer { shared, tiles, filter, filter_saved, flusher: None, lag: with.lag })
 }
 
 /// Plans every block above the derived height again, and writes derived data on the way, so that

@@ -272,3 +272,30 @@ fn another_hash_or_origin_than_the_stored_one_is_refused() {
     let other = Genesis { origin: "example.org/other".into(), ..genesis() };
     assert!(matches!(open(other).err(), Some(RecoverError::OtherGenesis { .. })));
 }
+
+#[cfg(feature = "rocks")]
+#[test]
+fn a_saved_filter_comes_back_and_knows_what_came_after_it() {
+    use super::engine::{RocksEngine, RocksOptions};
+    let (dir, requests) = (tempfile::tempdir().unwrap(), workload(400));
+    let options = StoreOptions { filter_bytes: 1 << 16, lag: Lag { flush: 50, max: 1 << 20 } };
+    let (mut book, mut saved_at) = (Book::new(), 0);
+    // Twice an orderly stop, then one without; each life goes on where the one before ended.
+    for (part, orderly) in requests.chunks(100).zip([true, true, false, true]) {
+        let engine = RocksEngine::open(dir.path(), &RocksOptions::default()).unwrap();
+        let store = Store::open(Arc::new(engine), genesis(), options).unwrap();
+        let (mut writer, _lease) = open(&store);
+        assert_eq!(writer.filter_saved, saved_at);
+        let filter = writer.filter.as_ref().unwrap();
+        assert!(book.state.ids.keys().all(|id| filter.may_contain(id.as_bytes())));
+        assert!(book.state.idem.keys().all(|digest| filter.may_contain(&digest.0)));
+        for request in part {
+            book.commit(&[request]);
+            commit(&mut writer, &[request], book.now);
+        }
+        if orderly {
+            settle(&mut writer);
+            saved_at = writer.head().get().seq;
+        }
+    }
+}

@@ -7,10 +7,13 @@ use std::time::Instant;
 
 use super::block::{Block, BlockBuilder};
 use super::codec::{self, Head};
-use super::engine::{CommitError, NoRoom, Resource, StoreError, TruthBatch, TruthFamily};
+use super::engine::{
+    CommitError, Durability, NoRoom, Resource, StoreError, TruthBatch, TruthFamily,
+};
 use super::error::ReadError;
 use super::filter::Filter;
 use super::flusher::Flusher;
+use super::overlay::Layer;
 use super::view::{Shared, Still};
 use crate::accumulator::{Hash, TileId, Tiles};
 use crate::ledger::entry::{Entry, EntryId, Millis, Seq};
@@ -26,6 +29,10 @@ pub(super) const HEAD: &[u8] = b"head";
 /// What one entry may cost beyond its canonical form: its share of a block, its ids and tuples in
 /// the indexes, its accounts, hold and tiles, with the memory engine's overhead for each.
 const ENTRY_COST_BYTES: u64 = 1536;
+
+/// The filter is saved with the first flush after so many entries, and at an orderly stop. What it
+/// lacks at the next start is read from the log: about a second for a million entries.
+const FILTER_SAVE_ENTRIES: u64 = 1_000_000;
 
 /// Proof that a value is fsynced, or as durable as the engine makes it. Only the store makes one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +89,8 @@ pub struct Writer {
     pub(super) shared: Arc<Shared>,
     pub(super) tiles: Tiles,
     pub(super) filter: Option<Filter>,
+    /// The entry up to which the saved filter knows all.
+    pub(super) filter_saved: Seq,
     pub(super) flusher: Option<Flusher>,
     pub(super) lag: Lag,
 }
@@ -161,45 +170,68 @@ impl Writer {
         let Prepared { plan, head, tiles, touched, .. } = prepared;
         let entries = plan.entries_count() as u64;
         if let Some(filter) = &mut self.filter {
-            plan.delta.ids.keys().for_each(|id| filter.insert(id));
-            plan.delta.idem.keys().for_each(|tuple| filter.insert(tuple));
+            plan.delta.ids.keys().for_each(|id| filter.insert(id.as_bytes()));
+            plan.delta.idem.keys().for_each(|tuple| filter.insert(&tuple.0));
         }
         self.tiles = tiles;
         let mut overlay = self.shared.overlay.write();
         overlay.active.take_in(plan.delta, touched, entries);
         overlay.head = head;
-        let full = if overlay.active.entries >= self.lag.flush { overlay.freeze() } else { None };
+        let is_full = overlay.active.entries >= self.lag.flush;
         drop(overlay);
-        if let (Some(layer), Some(flusher)) = (full, &self.flusher) {
+        if is_full
+            && let Some(layer) = self.freeze(FILTER_SAVE_ENTRIES)
+            && let Some(flusher) = &self.flusher
+        {
             flusher.send(layer);
         }
         Durable::new(head)
     }
 
+    /// Takes what is not flushed, if nothing is on its way; with the filter, when the saved one lacks
+    /// more than `behind` entries.
+    fn freeze(&mut self, behind: u64) -> Option<Arc<Layer>> {
+        if !self.shared.overlay.read().can_freeze() {
+            return None;
+        }
+        let head = self.shared.head().seq;
+        let is_due = head - self.filter_saved > behind;
+        let lasts = self.shared.durability() != Durability::Memory;
+        let filter = self.filter.as_ref().filter(|_| is_due && lasts).cloned();
+        if filter.is_some() {
+            self.filter_saved = head;
+        }
+        // Only this thread adds to the active layer, so that it is as it was.
+        self.shared.overlay.write().freeze(filter)
+    }
+
     /// Flushes derived data as far as it goes, for a quick next start. Returns whether all of it is
     /// flushed at the deadline; what is not will be replayed.
     pub fn settle(&mut self, deadline: Instant) -> bool {
-        let Some(flusher) = &self.flusher else { return false };
-        flusher.wait(deadline, || {
-            let mut overlay = self.shared.overlay.write();
-            if let Some(layer) = overlay.freeze() {
+        let Some(flusher) = self.flusher.take() else { return false };
+        let settled = flusher.wait(deadline, || {
+            if let Some(layer) = self.freeze(0) {
                 flusher.send(layer);
             }
-            overlay.lag() == 0
-        })
+            self.shared.overlay.read().lag() == 0
+        });
+        self.flusher = Some(flusher);
+        settled
     }
 
-    fn unseen(&self, key: &impl std::hash::Hash) -> bool {
+    fn unseen(&self, key: &[u8; 16]) -> bool {
         self.filter.as_ref().is_some_and(|filter| !filter.may_contain(key))
     }
 
     /// Asks only about keys that the filter cannot exclude.
-    fn perhaps<K: Copy + std::hash::Hash, V>(
+    fn perhaps<K: Copy, V>(
         &self,
         keys: &[K],
+        bytes: fn(&K) -> &[u8; 16],
         ask: impl FnOnce(&Still<'_>, &[K]) -> Result<Vec<Option<V>>, ReadError>,
     ) -> Result<Vec<Option<V>>, ReadError> {
-        let possible: Vec<usize> = (0..keys.len()).filter(|&at| !self.unseen(&keys[at])).collect();
+        let possible: Vec<usize> =
+            (0..keys.len()).filter(|&at| !self.unseen(bytes(&keys[at]))).collect();
         let asked: Vec<K> = possible.iter().map(|&at| keys[at]).collect();
         let mut answers: Vec<Option<V>> = keys.iter().map(|_| None).collect();
         if !asked.is_empty() {
@@ -227,11 +259,11 @@ impl Source for Writer {
     type Error = ReadError;
 
     fn ids(&self, ids: &[EntryId]) -> Result<Vec<Option<IdRecord>>, ReadError> {
-        self.perhaps(ids, |still, ids| still.ids(ids))
+        self.perhaps(ids, EntryId::as_bytes, |still, ids| still.ids(ids))
     }
 
     fn idem(&self, digests: &[IdemDigest]) -> Result<Vec<Option<Seq>>, ReadError> {
-        self.perhaps(digests, |still, digests| still.idem(digests))
+        self.perhaps(digests, |digest| &digest.0, |still, digests| still.idem(digests))
     }
 
     fn holds(&self, ids: &[EntryId]) -> Result<Vec<Option<Hold>>, ReadError> {
