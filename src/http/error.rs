@@ -9,6 +9,7 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, Responder, Respo
 
 use super::dto::ErrorOut;
 use crate::ledger::reason::{Reason, Reject};
+use crate::storage::error::ReadError;
 
 /// What the wire says of a reason besides its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,8 +121,12 @@ impl Failure {
         .closing()
     }
 
-    /// The store could not be read: 500. What it said is for the log alone.
-    pub fn store(error: impl std::error::Error) -> Self {
+    /// The store could not be read: 503 while it is not verified, else 500. What it said is for the
+    /// log alone.
+    pub fn store(error: ReadError) -> Self {
+        if let ReadError::NotOpen = error {
+            return Self::new(Reason::SafeMode, "the ledger is being verified: no reads yet");
+        }
         tracing::error!(%error, "a read of the store failed");
         Self::new(Reason::Internal, "the store could not be read")
     }

@@ -21,6 +21,7 @@ use crate::ledger::entry::{ENTRY_VERSION, EntryId, Seq};
 use crate::ledger::names::{AccountId, Asset};
 use crate::ledger::reason::Reason;
 use crate::ledger::state::Account;
+use crate::storage::error::ReadError;
 use crate::storage::reader::{Reader, Stored};
 
 /// `GET /entries/{seq}`.
@@ -170,17 +171,15 @@ pub async fn supply(request: HttpRequest, shared: Data<Shared>) -> Result<HttpRe
 ///
 /// # Errors
 /// 500 when the store cannot be read.
-pub(super) async fn paged<T, E>(
+pub(super) async fn paged<T: Send + 'static>(
     shared: &Shared,
-    read: impl FnOnce(&Reader) -> Result<T, E> + Send + 'static,
-) -> Result<T, Failure>
-where
-    T: Send + 'static,
-    E: std::error::Error + Send + 'static,
-{
+    read: impl FnOnce(&Reader) -> Result<T, ReadError> + Send + 'static,
+) -> Result<T, Failure> {
     let reader = shared.pipeline.reader().clone();
-    let done = web::block(move || read(&reader)).await;
-    done.map_err(Failure::store)?.map_err(Failure::store)
+    match web::block(move || read(&reader)).await {
+        Ok(done) => done.map_err(Failure::store),
+        Err(_) => Err(Failure::new(Reason::Internal, "the read was not carried out")),
+    }
 }
 
 fn not_found(details: &'static str) -> Failure {

@@ -13,6 +13,9 @@ pub enum ReadError {
     /// What it read is not a record.
     #[error(transparent)]
     Damaged(#[from] Damaged),
+    /// The first recovery of this process has not ended, or has failed: nothing is verified yet.
+    #[error("the ledger is not open for reads yet")]
+    NotOpen,
     /// An entry that must be there is not.
     #[error("entry {0} is missing from the log")]
     Missing(Seq),

@@ -2,6 +2,7 @@
 //! commit; each answer says of which size it speaks.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::codec::{Head, RootRow};
 use super::engine::{Durability, StoreError, Usage};
@@ -48,7 +49,15 @@ impl Reader {
         Reader { shared }
     }
 
-    /// The end of the log.
+    /// The ledger's records, once they are verified.
+    fn open(&self) -> Result<&Shared, ReadError> {
+        match self.shared.is_open.load(Ordering::Acquire) {
+            true => Ok(&self.shared),
+            false => Err(ReadError::NotOpen),
+        }
+    }
+
+    /// The end of the log; 0 entries until the ledger is open.
     pub fn head(&self) -> Head {
         self.shared.head()
     }
@@ -79,7 +88,7 @@ impl Reader {
     /// The entry at `seq`; `None` when the ledger does not reach that far.
     ///
     /// # Errors
-    /// [`ReadError`]; as for all reads.
+    /// [`ReadError`]; as for all reads, `NotOpen` until the ledger is verified.
     pub fn entry(&self, seq: Seq) -> Result<Option<Stored>, ReadError> {
         Ok(self.entries(seq, seq, 1)?.pop())
     }
@@ -89,10 +98,11 @@ impl Reader {
     /// # Errors
     /// As [`Reader::entry`].
     pub fn entries(&self, from: Seq, to: Seq, limit: usize) -> Result<Vec<Stored>, ReadError> {
-        let (mut next, to) = (from.max(1), to.min(self.head().seq));
+        let shared = self.open()?;
+        let (mut next, to) = (from.max(1), to.min(shared.head().seq));
         let mut found = Vec::new();
         while next <= to && found.len() < limit {
-            let block = self.shared.block_of(next)?;
+            let block = shared.block_of(next)?;
             let skip = (next - block.first) as usize;
             let before = next;
             for form in block.forms().skip(skip) {
@@ -119,7 +129,7 @@ impl Reader {
     /// # Errors
     /// As [`Reader::entry`].
     pub fn find(&self, id: EntryId) -> Result<Option<IdRecord>, ReadError> {
-        Ok(self.shared.still().ids(&[id])?.pop().flatten())
+        Ok(self.open()?.still().ids(&[id])?.pop().flatten())
     }
 
     /// For each (id, tuple) whether either is known: what a replay looks like before it is planned.
@@ -127,7 +137,7 @@ impl Reader {
     /// # Errors
     /// As [`Reader::entry`].
     pub fn known(&self, ids: &[EntryId], tuples: &[IdemDigest]) -> Result<Vec<bool>, ReadError> {
-        let still = self.shared.still();
+        let still = self.open()?.still();
         let (ids, tuples) = (still.ids(ids)?, still.idem(tuples)?);
         Ok(ids.iter().zip(&tuples).map(|(id, tuple)| id.is_some() || tuple.is_some()).collect())
     }
@@ -137,7 +147,7 @@ impl Reader {
     /// # Errors
     /// As [`Reader::entry`].
     pub fn account(&self, id: &AccountId) -> Result<At<Vec<(Asset, Account)>>, ReadError> {
-        let still = self.shared.still();
+        let still = self.open()?.still();
         Ok(At { size: still.size(), value: still.assets_of(id)? })
     }
 
@@ -146,7 +156,7 @@ impl Reader {
     /// # Errors
     /// As [`Reader::entry`].
     pub fn hold(&self, id: EntryId) -> Result<At<Option<Hold>>, ReadError> {
-        let still = self.shared.still();
+        let still = self.open()?.still();
         Ok(At { size: still.size(), value: still.holds(&[id])?.pop().flatten() })
     }
 
@@ -155,7 +165,7 @@ impl Reader {
     /// # Errors
     /// As [`Reader::entry`].
     pub fn supply(&self) -> Result<At<Vec<(Asset, Supply)>>, ReadError> {
-        let still = self.shared.still();
+        let still = self.open()?.still();
         Ok(At { size: still.size(), value: still.all_supplies()? })
     }
 
@@ -164,8 +174,9 @@ impl Reader {
     /// # Errors
     /// As [`Reader::entry`].
     pub fn roots(&self, since: Seq, up_to: Seq, limit: usize) -> Result<Vec<RootRow>, ReadError> {
-        let up_to = up_to.min(self.head().seq);
-        let mut rows = self.shared.roots_after(since, limit)?;
+        let shared = self.open()?;
+        let up_to = up_to.min(shared.head().seq);
+        let mut rows = shared.roots_after(since, limit)?;
         rows.retain(|row| row.seq <= up_to);
         Ok(rows)
     }
@@ -175,6 +186,6 @@ impl Reader {
     /// # Errors
     /// As [`Reader::entry`].
     pub fn tile(&self, tile: TileId) -> Result<Option<Vec<u8>>, ReadError> {
-        self.shared.still().tile(tile)
+        self.open()?.still().tile(tile)
     }
 }

@@ -6,6 +6,7 @@
 //! planned again from the blocks, each root compared.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use parking_lot::RwLock;
 
@@ -231,6 +232,7 @@ fn writer_at(with: &Plan<'_>, height: Seq) -> Result<Writer, RecoverError> {
         engine: Arc::clone(&with.engine),
         overlay: RwLock::new(Overlay::new(head)),
         genesis: with.genesis.clone(),
+        is_open: AtomicBool::new(true),
     };
     let (filter, filter_saved) = seen::filter(engine, with.filter_bytes, height)?;
     let shared = Arc::new(shared);

@@ -42,8 +42,8 @@ impl Drop for Lease {
 }
 
 impl Store {
-    /// Opens the ledger in `engine`, making it when the engine is empty. Reads work at once, of an
-    /// empty ledger until [`Store::writer`] has recovered.
+    /// Opens the ledger in `engine`, making it when the engine is empty. Reads are refused until
+    /// [`Store::writer`] has recovered for the first time.
     ///
     /// # Errors
     /// A store of another schema, hash or origin.
@@ -63,7 +63,7 @@ impl Store {
         };
         let empty = super::Head { seq: 0, root: genesis.hash.empty(), time: 0 };
         let overlay = parking_lot::RwLock::new(Overlay::new(empty));
-        let shared = Arc::new(Shared { engine, overlay, genesis });
+        let shared = Arc::new(Shared { engine, overlay, genesis, is_open: AtomicBool::new(false) });
         Ok(Store { shared, options, writer_out: Arc::default() })
     }
 
@@ -96,6 +96,7 @@ impl Store {
             Overlay::new(self.shared.head()),
         );
         *self.shared.overlay.write() = recovered;
+        self.shared.is_open.store(true, Ordering::Release);
         writer.shared = Arc::clone(&self.shared);
         let flusher = Flusher::start(Arc::clone(&self.shared)).map_err(|error| {
             StoreError::Backend { verb: "start the flusher's thread", message: error.to_string() }

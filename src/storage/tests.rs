@@ -8,6 +8,7 @@ use super::engine::{
     CommitError, DerivedBatch, DerivedFamily, Engine, Fault, Faulty, MemoryEngine, TruthBatch,
     TruthFamily,
 };
+use super::error::ReadError;
 use super::genesis::Genesis;
 use super::store::{Anchor, Lease, RecoverError, Store, StoreOptions};
 use super::writer::{HEAD, Lag, Writer};
@@ -88,6 +89,25 @@ fn agrees(store: &Store, book: &Book) {
     for (asset, supply) in reader.supply().unwrap().value {
         assert_eq!(book.state.supply[&asset], supply);
     }
+}
+
+#[test]
+fn nothing_is_read_before_it_is_verified() {
+    let (engine, mut book) = (engine(), Book::new());
+    let first = store(&engine, 50);
+    let (mut writer, lease) = open(&first);
+    for request in &workload(100) {
+        book.commit(&[request]);
+        commit(&mut writer, &[request], book.now);
+    }
+    drop((writer, lease));
+    let again = store(&engine, 50);
+    let reader = again.reader();
+    assert!(matches!(reader.entry(1), Err(ReadError::NotOpen)));
+    assert!(matches!(reader.supply(), Err(ReadError::NotOpen)));
+    assert!(matches!(reader.roots(0, 1, 1), Err(ReadError::NotOpen)));
+    let _open = open(&again);
+    agrees(&again, &book);
 }
 
 #[test]

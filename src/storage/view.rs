@@ -6,6 +6,7 @@
 
 use std::ops::Bound::{Excluded, Included};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use parking_lot::{RwLock, RwLockReadGuard};
 
@@ -29,6 +30,8 @@ pub(super) struct Shared {
     pub(super) engine: Arc<dyn Engine>,
     pub(super) overlay: RwLock<Overlay>,
     pub(super) genesis: Genesis,
+    /// A writer was given out once: the overlay has the verified end of the log.
+    pub(super) is_open: AtomicBool,
 }
 
 impl Shared {
