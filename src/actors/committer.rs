@@ -20,7 +20,7 @@ use super::prevalidator::unix_ms;
 use super::probe::{Point, Probe};
 use super::publisher::{HeadCell, Look, RootPublisher};
 use super::signed::SignedNotes;
-use super::ticket::{Answer, Group, Reply, Sequenced};
+use super::ticket::{Answer, Group, Sequenced};
 use crate::ledger::plan::{self, Outcome, Plan};
 use crate::ledger::reason::{Reason, Reject};
 use crate::ledger::request::Request;
@@ -147,14 +147,14 @@ impl Committer {
     /// A group, from its reads to its answers.
     fn commit(&mut self, tickets: Vec<Sequenced>) {
         if let Some(why) = self.deps.mode.get().safe_reason() {
-            return refuse_all(&self.deps.metrics, tickets, &reject_of(Bar::Safe(why)));
+            return refuse_all(tickets, &reject_of(Bar::Safe(why)));
         }
         let started = Instant::now();
         self.deps.probe.hit(Point::CommitBeforePlan);
         // A crash up to the write leaves no trace: nothing has changed.
         let (mut prepared, tickets) = match self.prepare(tickets) {
             Ok(prepared) => prepared,
-            Err((reject, tickets)) => return refuse_all(&self.deps.metrics, tickets, &reject),
+            Err((reject, tickets)) => return refuse_all(tickets, &reject),
         };
         if !prepared.is_empty() {
             self.deps.probe.hit(Point::CommitBeforeWrite);
@@ -224,7 +224,7 @@ impl Committer {
                 Reject::new(Reason::OutcomeUnknown, details)
             }
         };
-        refuse_all(&self.deps.metrics, tickets, &reject);
+        refuse_all(tickets, &reject);
     }
 
     fn answer(&self, tickets: Vec<Sequenced>, outcomes: Vec<Vec<Outcome>>) {
@@ -232,11 +232,6 @@ impl Committer {
         for (ticket, outcomes) in tickets.into_iter().zip(outcomes) {
             let latency = ticket.checked.received.elapsed().as_secs_f64();
             self.deps.metrics.commit_latency.observe(latency);
-            for outcome in &outcomes {
-                if let Outcome::Rejected(reject) = outcome {
-                    self.deps.metrics.count_rejected(reject.reason.as_str());
-                }
-            }
             let answer = Answer::Done { outcomes, root: head.root, root_size: head.seq };
             ticket.checked.reply.send(answer);
         }
@@ -261,11 +256,9 @@ fn count(metrics: &Metrics, plan: &Plan) {
     metrics.entries_committed.inc_by(plan.entries_count() as u64);
 }
 
-fn refuse_all(metrics: &Metrics, tickets: Vec<Sequenced>, reject: &Reject) {
+fn refuse_all(tickets: Vec<Sequenced>, reject: &Reject) {
     for ticket in tickets {
-        metrics.count_rejected(reject.reason.as_str());
-        let reply: Reply = ticket.checked.reply;
-        reply.refuse(reject.clone());
+        ticket.checked.reply.refuse(reject.clone());
     }
 }
 

@@ -50,9 +50,7 @@ impl Handler<Seated<Arrival>> for Ingress {
         let Arrival { submission, sender, held } = arrived.msg;
         self.deps.probe.hit(Point::IngressHandle);
         if let Some(bar) = self.deps.mode.get().bar() {
-            let reject = reject_of(bar);
-            self.deps.metrics.count_rejected(reject.reason.as_str());
-            return Reply::new(sender, held).refuse(reject);
+            return Reply::new(sender, held).refuse(reject_of(bar));
         }
         let fingerprint = submission.fingerprint;
         let (sender, held) = match self.twins.of(&fingerprint) {
@@ -89,7 +87,6 @@ impl Ingress {
 /// The answer of a full queue.
 pub(super) fn refuse_busy(metrics: &Metrics, queue: Queue, reply: Reply) {
     metrics.busy_rejections.of(queue).inc();
-    metrics.count_rejected(Reason::Busy.as_str());
     reply.refuse(busy());
 }
 

@@ -105,23 +105,19 @@ impl Pipeline {
     /// `busy` when the budget or the door is full, `draining` when the door is closed.
     pub fn submit(&self, submission: Submission) -> Result<oneshot::Receiver<Arc<Answer>>, Reject> {
         let inner = &*self.inner;
-        let refuse = |reject: Reject| {
-            inner.metrics.count_rejected(reject.reason.as_str());
-            reject
-        };
         let Some(held) = inner.budget.try_take(submission.body_bytes as u64) else {
             inner.metrics.busy_rejections.of(Queue::Ingress).inc();
-            return Err(refuse(busy()));
+            return Err(busy());
         };
         let (sender, answer) = oneshot::channel();
         match inner.doors.ingress.offer(Arrival { submission, sender, held }) {
             Ok(()) => Ok(answer),
             Err(Refused::Full(_)) => {
                 inner.metrics.busy_rejections.of(Queue::Ingress).inc();
-                Err(refuse(busy()))
+                Err(busy())
             }
             Err(Refused::Closed(_)) => {
-                Err(refuse(Reject::new(Reason::Draining, "the service is shutting down")))
+                Err(Reject::new(Reason::Draining, "the service is shutting down"))
             }
         }
     }

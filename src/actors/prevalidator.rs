@@ -61,10 +61,7 @@ impl Handler<Seated<Admitted>> for Prevalidator {
         }
         let capability = match self.authorize(submission.token.as_ref(), submission.peer) {
             Ok(capability) => capability,
-            Err(reject) => {
-                self.deps.metrics.count_rejected(reject.reason.as_str());
-                return reply.refuse(reject);
-            }
+            Err(reject) => return reply.refuse(reject),
         };
         let request = self.check(&capability, submission.entries, submission.atomic);
         self.deps.metrics.prevalidator_duration.observe(started.elapsed().as_secs_f64());
@@ -160,10 +157,7 @@ impl Prevalidator {
     fn all_refused(&self, request: Request) -> Answer {
         let head = self.deps.reader.head();
         let rejects = request.items.into_iter().filter_map(|item| item.refused);
-        let outcomes = rejects.map(|reject| {
-            self.deps.metrics.count_rejected(reject.reason.as_str());
-            Outcome::Rejected(*reject)
-        });
+        let outcomes = rejects.map(|reject| Outcome::Rejected(*reject));
         Answer::Done { outcomes: outcomes.collect(), root: head.root, root_size: head.seq }
     }
 }

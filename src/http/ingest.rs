@@ -16,9 +16,10 @@ use crate::accumulator::Hash;
 use crate::actors::pipeline::{Answer, Bearer, Submission};
 use crate::capability::Peer;
 use crate::ledger::plan::Outcome;
-use crate::ledger::reason::Reason;
+use crate::ledger::reason::{Reason, Reject};
 
-/// Offers a batch and waits for its outcome.
+/// Offers a batch and waits for its outcome. Each refusal is counted here, where a client is told of
+/// it, and nowhere else: so each is counted once, whoever made it and however many wait for it.
 ///
 /// # Errors
 /// Whatever refuses the request as a whole.
@@ -27,19 +28,29 @@ pub async fn ingest(
     payload: Payload,
     shared: Data<Shared>,
 ) -> Result<HttpResponse, Failure> {
-    let received = receive(&request, payload, &shared).await;
-    let submission = received.inspect_err(|failure| shared.count(failure))?;
-    let deadline = submission.received + shared.pipeline.deadline();
-    // What the pipeline refuses, it counts.
-    let answer = shared.pipeline.submit(submission)?;
-    let answer = wait(answer, deadline).await.inspect_err(|failure| shared.count(failure))?;
+    let decided = decide(&request, payload, &shared).await;
+    let answer = decided.inspect_err(|failure| shared.count_rejected(failure.reason()))?;
     match &*answer {
-        Answer::Refused(reject) => Err(reject.clone().into()),
+        Answer::Refused(reject) => {
+            shared.count_rejected(reject.reason);
+            Err(reject.clone().into())
+        }
         Answer::Done { outcomes, root, root_size } => {
+            rejects(outcomes).for_each(|reject| shared.count_rejected(reject.reason));
             let durability = shared.pipeline.reader().durability().as_str();
             Ok(respond(outcomes, root, *root_size, durability))
         }
     }
+}
+
+async fn decide(
+    request: &HttpRequest,
+    payload: Payload,
+    shared: &Shared,
+) -> Result<Arc<Answer>, Failure> {
+    let submission = receive(request, payload, shared).await?;
+    let deadline = submission.received + shared.pipeline.deadline();
+    wait(shared.pipeline.submit(submission)?, deadline).await
 }
 
 async fn receive(
@@ -117,6 +128,13 @@ fn fingerprint(token: Option<&str>, peer: Peer, body: &[u8]) -> [u8; 32] {
     hasher.finalize().into()
 }
 
+fn rejects(outcomes: &[Outcome]) -> impl Iterator<Item = &Reject> {
+    outcomes.iter().filter_map(|outcome| match outcome {
+        Outcome::Rejected(reject) => Some(reject),
+        _ => None,
+    })
+}
+
 fn respond(outcomes: &[Outcome], root: &Hash, root_size: u64, durability: &str) -> HttpResponse {
     let mut answer = AnswerOut {
         accepted: 0,
@@ -145,10 +163,7 @@ fn respond(outcomes: &[Outcome], root: &Hash, root_size: u64, durability: &str) 
         answer.accepted += usize::from(seq.is_some());
         answer.results.push(ResultOut { idx, status, seq });
     }
-    let common = common_reason(outcomes.iter().filter_map(|outcome| match outcome {
-        Outcome::Rejected(reject) => Some(reject.reason),
-        _ => None,
-    }));
+    let common = common_reason(rejects(outcomes).map(|reject| reject.reason));
     let status = match answer.accepted {
         all if all == outcomes.len() => StatusCode::OK,
         0 => status_of_rejects(common),
@@ -170,7 +185,6 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::ledger::reason::Reject;
 
     fn rejected(reason: Reason) -> Outcome {
         Outcome::Rejected(Reject::new(reason, "why"))

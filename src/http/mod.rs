@@ -19,8 +19,8 @@ mod reads;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{Handler, ServiceFactory, ServiceRequest, ServiceResponse};
-use actix_web::http::header;
-use actix_web::middleware::{DefaultHeaders, from_fn};
+use actix_web::http::{ConnectionType, header};
+use actix_web::middleware::{DefaultHeaders, Next, from_fn};
 use actix_web::web::{self, Data, Payload, ServiceConfig};
 use actix_web::{App, Error, FromRequest, HttpRequest, Resource, Responder, guard};
 use tracing_actix_web::TracingLogger;
@@ -85,9 +85,9 @@ impl Shared {
         }
     }
 
-    /// Counts what was refused here, before or after the pipeline could.
-    fn count(&self, failure: &Failure) {
-        self.pipeline.metrics().count_rejected(failure.reason().as_str());
+    /// Counts an entry, or a whole request to `/ingest`, that was refused.
+    fn count_rejected(&self, reason: Reason) {
+        self.pipeline.metrics().count_rejected(reason.as_str());
     }
 }
 
@@ -165,8 +165,23 @@ fn app(
         .configure(routes)
         .default_service(web::to(no_such_route))
         .wrap(headers)
+        .wrap(from_fn(let_go))
         .wrap(from_fn(measure))
         .wrap(TracingLogger::<RequestSpan>::new())
+}
+
+/// Middleware: while the service drains, each answer ends its connection, so that clients with a pool
+/// of them go elsewhere.
+async fn let_go(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let shared = request.app_data::<Data<Shared>>().cloned();
+    let mut response = next.call(request).await?;
+    if shared.is_some_and(|shared| shared.pipeline.mode().is_draining()) {
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
+    Ok(response)
 }
 
 fn get<F, Args>(path: &str, handler: F) -> Resource
