@@ -22,6 +22,7 @@ use super::report::{ActorReport, Observer};
 use super::sequencer::Sequencer;
 use super::supervise::{End, Supervision};
 use super::ticket::Arrival;
+use crate::accumulator::VerifierKey;
 use crate::capability::CachedVerifier;
 use crate::ledger::reason::{Reason, Reject};
 use crate::storage::reader::Reader;
@@ -84,6 +85,7 @@ pub(super) struct Inner {
     pub(super) mode: ModeCell,
     pub(super) reader: Reader,
     pub(super) published: Arc<ArcSwapOption<Published>>,
+    pub(super) signed: Arc<SignedNotes>,
     pub(super) capabilities: Arc<CachedVerifier>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) deadline: Duration,
@@ -130,6 +132,11 @@ impl Pipeline {
     /// The newest signed checkpoint; `None` until the first one is signed.
     pub fn published(&self) -> Option<Arc<Published>> {
         self.inner.published.load_full()
+    }
+
+    /// The key that checkpoints are verified with.
+    pub fn verifier_key(&self) -> &VerifierKey {
+        self.inner.signed.verifier_key()
     }
 
     /// Reads of the ledger.

@@ -212,7 +212,7 @@ impl Pipeline {
 
         let deps = committer::Deps {
             store,
-            signed,
+            signed: Arc::clone(&signed),
             publisher: publisher.clone(),
             newest,
             mode: mode.clone(),
@@ -275,6 +275,7 @@ impl Pipeline {
                 mode,
                 reader,
                 published,
+                signed,
                 capabilities,
                 metrics,
                 deadline: settings.request_deadline,

@@ -5,17 +5,17 @@ use actix_web::test::{TestRequest, call_service, init_service, read_body};
 use ron_ledger::capability::{Action, Caveat, Peer};
 use serde_json::Value;
 
-use super::support::World;
+use crate::support::node::Node;
 use ron_ledger::http;
 
 const HOLD: &str = "/holds/0190b6c0-0000-7000-8000-00000000dead";
 
 /// Status and reason of a GET with a token of these caveats, or with none.
-async fn get(world: &World, caveats: Option<Vec<Caveat>>, path: &str) -> (u16, String) {
-    let app = init_service(http::api(world.shared.clone())).await;
+async fn get(node: &Node, caveats: Option<Vec<Caveat>>, path: &str) -> (u16, String) {
+    let app = init_service(http::api(node.shared.clone())).await;
     let mut request = TestRequest::get().uri(path);
     if let Some(caveats) = caveats {
-        let token = world.token(&caveats);
+        let token = node.keys.token(&caveats);
         request = request.insert_header((header::AUTHORIZATION, format!("Bearer {token}")));
     }
     let response = call_service(&app, request.to_request()).await;
@@ -34,51 +34,51 @@ fn reads_of(prefix: &str) -> Vec<Caveat> {
 
 #[actix_rt::test]
 async fn state_is_read_with_a_capability_and_roots_without() {
-    let world = World::new();
+    let node = Node::new().await;
     let refused = (401, "unauth".to_owned());
     for path in ["/accounts/a", "/entries", "/entries/1", HOLD] {
-        assert_eq!(get(&world, None, path).await, refused, "{path}");
+        assert_eq!(get(&node, None, path).await, refused, "{path}");
     }
     for path in ["/roots", "/supply", "/healthz", "/readyz", "/version"] {
-        assert_eq!(get(&world, None, path).await.0, 200, "{path}");
+        assert_eq!(get(&node, None, path).await.0, 200, "{path}");
     }
-    assert_eq!(get(&world, Some(reads()), "/accounts/a").await.0, 200);
-    assert_eq!(get(&world, Some(reads()), "/entries").await.0, 200);
-    assert_eq!(get(&world, Some(reads()), HOLD).await, (404, "not_found".to_owned()));
-    assert_eq!(get(&world, Some(reads()), "/entries/99").await.0, 404);
+    assert_eq!(get(&node, Some(reads()), "/accounts/a").await.0, 200);
+    assert_eq!(get(&node, Some(reads()), "/entries").await.0, 200);
+    assert_eq!(get(&node, Some(reads()), HOLD).await, (404, "not_found".to_owned()));
+    assert_eq!(get(&node, Some(reads()), "/entries/99").await.0, 404);
 }
 
 #[actix_rt::test]
 async fn a_capability_reads_no_more_than_it_covers() {
-    let world = World::new();
+    let node = Node::new().await;
     let refused = (403, "cap_invalid".to_owned());
     let own = || Some(reads_of("team/"));
-    assert_eq!(get(&world, own(), "/accounts/team/a").await.0, 200);
-    assert_eq!(get(&world, own(), "/accounts/team%2Fa").await.0, 200);
-    assert_eq!(get(&world, own(), "/accounts/other").await, refused);
-    assert_eq!(get(&world, own(), "/accounts/other/team/").await, refused);
-    assert_eq!(get(&world, own(), "/entries").await, refused);
+    assert_eq!(get(&node, own(), "/accounts/team/a").await.0, 200);
+    assert_eq!(get(&node, own(), "/accounts/team%2Fa").await.0, 200);
+    assert_eq!(get(&node, own(), "/accounts/other").await, refused);
+    assert_eq!(get(&node, own(), "/accounts/other/team/").await, refused);
+    assert_eq!(get(&node, own(), "/entries").await, refused);
     let writes = vec![Caveat::Actions(vec![Action::Mint])];
-    assert_eq!(get(&world, Some(writes), "/accounts/a").await, refused);
+    assert_eq!(get(&node, Some(writes), "/accounts/a").await, refused);
     let local = vec![Caveat::Actions(vec![Action::Read]), Caveat::Peers(vec![Peer::Uds])];
-    assert_eq!(get(&world, Some(local), "/accounts/a").await, refused);
+    assert_eq!(get(&node, Some(local), "/accounts/a").await, refused);
 }
 
 #[actix_rt::test]
 async fn open_reads_ask_for_nothing() {
-    let world = World::with(|settings| settings.open_reads = true);
+    let node = Node::with("micronode", &[("capabilities.open_reads", "true")]).await;
     for path in ["/accounts/a", "/entries"] {
-        assert_eq!(get(&world, None, path).await.0, 200, "{path}");
+        assert_eq!(get(&node, None, path).await.0, 200, "{path}");
     }
 }
 
 #[actix_rt::test]
 async fn a_name_in_a_path_is_checked_like_any_other() {
-    let world = World::with(|settings| settings.open_reads = true);
+    let node = Node::with("micronode", &[("capabilities.open_reads", "true")]).await;
     let malformed = (400, "unknown_kind".to_owned());
     let long = format!("/accounts/{}", "a".repeat(129));
     for path in ["/accounts/", "/accounts/a%20b", "/accounts/%ff", "/holds/x", "/entries/x", &*long]
     {
-        assert_eq!(get(&world, None, path).await, malformed, "{path}");
+        assert_eq!(get(&node, None, path).await, malformed, "{path}");
     }
 }

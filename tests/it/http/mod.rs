@@ -1,7 +1,11 @@
-//! The edge: which routes there are, what each refusal looks like, who may read what, and what the
-//! limits do to a connection.
+//! The edge: which routes there are, what each refusal looks like, who may read and write what, what
+//! the limits do to a connection, and that nothing secret leaves.
 
 mod access;
+mod ingest;
+mod lost;
+mod reads;
+mod rights;
 mod routing;
 mod support;
 mod wire;

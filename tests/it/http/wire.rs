@@ -4,26 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use actix_web::HttpServer;
-use actix_web::dev::ServerHandle;
-
-use super::support::World;
-use ron_ledger::http;
-
-async fn serve(world: &World) -> (SocketAddr, ServerHandle) {
-    let shared = world.shared.clone();
-    let server = HttpServer::new(move || http::api(shared.clone()))
-        .workers(1)
-        .disable_signals()
-        .shutdown_timeout(1)
-        .bind(("127.0.0.1", 0))
-        .unwrap();
-    let addr = server.addrs()[0];
-    let server = server.run();
-    let handle = server.handle();
-    actix_web::rt::spawn(server);
-    (addr, handle)
-}
+use super::support::Edge;
 
 /// Sends all of it on one connection, and reads until so many answers have begun or it ends.
 async fn exchange(addr: SocketAddr, sent: Vec<u8>, answers: usize) -> Vec<u16> {
@@ -61,46 +42,38 @@ const VERSION: &str = "GET /version HTTP/1.1\r\nhost: x\r\n\r\n";
 
 #[actix_rt::test]
 async fn a_refused_request_leaves_the_connection_usable() {
-    let world = World::new();
-    let (addr, server) = serve(&world).await;
+    let edge = Edge::new().await;
     for (request, status) in [
         (post("/ingest", "{}"), 400),
         (post("/nowhere", &"x".repeat(10_000)), 404),
         (post("/roots", &"x".repeat(10_000)), 405),
     ] {
-        let got = exchange(addr, format!("{request}{VERSION}").into_bytes(), 2).await;
+        let got = exchange(edge.addr, format!("{request}{VERSION}").into_bytes(), 2).await;
         assert_eq!(got, [status, 200]);
     }
-    server.stop(false).await;
 }
 
 #[actix_rt::test]
 async fn a_body_that_is_announced_too_large_is_refused_unread() {
-    let world = World::with(|settings| settings.body_bytes_max = 1000);
-    let (addr, server) = serve(&world).await;
+    let edge = Edge::with(&[("limits.body_max_bytes", "1000")]).await;
     let head = "POST /ingest HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000000\r\n\r\n";
-    assert_eq!(exchange(addr, head.into(), 1).await, [413]);
-    server.stop(false).await;
+    assert_eq!(exchange(edge.addr, head.into(), 1).await, [413]);
 }
 
 #[actix_rt::test]
 async fn a_chunked_body_is_counted_while_it_comes() {
-    let world = World::with(|settings| settings.body_bytes_max = 1000);
-    let (addr, server) = serve(&world).await;
+    let edge = Edge::with(&[("limits.body_max_bytes", "1000")]).await;
     let head = "POST /ingest HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n";
     let chunk = format!("100\r\n{}\r\n", " ".repeat(256));
     // Never ended: the answer comes before.
-    assert_eq!(exchange(addr, format!("{head}{}", chunk.repeat(5)).into(), 1).await, [413]);
+    assert_eq!(exchange(edge.addr, format!("{head}{}", chunk.repeat(5)).into(), 1).await, [413]);
     let whole = format!("{head}{}0\r\n\r\n", chunk.repeat(3));
-    assert_eq!(exchange(addr, whole.into(), 1).await, [400]);
-    server.stop(false).await;
+    assert_eq!(exchange(edge.addr, whole.into(), 1).await, [400]);
 }
 
 #[actix_rt::test]
 async fn head_is_get_without_a_body() {
-    let world = World::new();
-    let (addr, server) = serve(&world).await;
+    let edge = Edge::new().await;
     let request = "HEAD /version HTTP/1.1\r\nhost: x\r\n\r\n";
-    assert_eq!(exchange(addr, format!("{request}{VERSION}").into(), 2).await, [200, 200]);
-    server.stop(false).await;
+    assert_eq!(exchange(edge.addr, format!("{request}{VERSION}").into(), 2).await, [200, 200]);
 }

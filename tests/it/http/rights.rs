@@ -1,0 +1,127 @@
+//! Who may write what, and how one who may not is told.
+
+use ron_ledger::capability::{Action, Caveat, Peer, Plane};
+use ron_ledger::ledger::entry::{Entry, Kind};
+use ron_ledger::ledger::names::{Asset, KeyName};
+use serde_json::json;
+
+use super::support::{Edge, body_of};
+use crate::support::entries::{entry, mint, transfer};
+use crate::support::keys::now_ms;
+
+async fn refused(edge: &Edge, token: &str, status: u16, reason: &str, details: &str) {
+    let before = edge.rejected().get(reason).copied().unwrap_or(0);
+    let reply = edge.post(token, body_of(&[mint("alice", 5)], false)).await;
+    assert_eq!(reply.status, status, "{reply:?}");
+    assert_eq!(reply.json(), json!({"reason": reason, "details": details}));
+    let challenge = reply.headers.get("www-authenticate").map(|value| value.to_str().unwrap());
+    assert_eq!(challenge, (status == 401).then_some("Bearer"));
+    assert_eq!(edge.rejected()[reason], before + 1);
+    assert_eq!(edge.node.pipeline.reader().head().seq, 0);
+}
+
+#[actix_rt::test]
+async fn a_token_that_is_not_this_ledgers_is_nobodys() {
+    let edge = Edge::new().await;
+    let body = body_of(&[mint("alice", 5)], false);
+    let none = edge.call(edge.request("POST", "/ingest").body(body.clone())).await;
+    assert_eq!(none.status, 401);
+    let details = "no capability token was presented";
+    assert_eq!(none.json(), json!({"reason": "unauth", "details": details}));
+    let basic = edge.request("POST", "/ingest").header("authorization", "Basic YTpi").body(body);
+    assert_eq!(edge.call(basic).await.status, 401);
+    let unauth = async |token: &str, details: &str| {
+        refused(&edge, token, 401, "unauth", details).await;
+    };
+    unauth("garbage", "the token is not base64 of a macaroon").await;
+    let mut forged = edge.master.clone().into_bytes();
+    let last = forged.len() - 8;
+    forged[last] = if forged[last] == b'A' { b'B' } else { b'A' };
+    let forged = String::from_utf8(forged).unwrap();
+    unauth(&forged, "the token's signature does not verify").await;
+}
+
+#[actix_rt::test]
+async fn a_token_that_may_not_be_used_here_and_now_is_refused_whole() {
+    let edge = Edge::new().await;
+    let keys = &edge.node.keys;
+    let refused = async |token: String, details: &str| {
+        refused(&edge, &token, 403, "cap_invalid", details).await;
+    };
+    refused(keys.token_until(&[], now_ms() - 1), "the capability has expired").await;
+    let far = now_ms() + 31 * 24 * 3_600_000;
+    refused(keys.token_until(&[], far), "the capability must expire within 30 days").await;
+    let peer = "peer: the capability is not for this kind of connection";
+    refused(keys.token(&[Caveat::Peers(vec![Peer::Uds])]), peer).await;
+    let plane = "plane: the capability is not for this listener";
+    refused(keys.token(&[Caveat::Planes(vec![Plane::Admin])]), plane).await;
+}
+
+/// Two entries, of which the second is one that a token with these caveats does not allow.
+async fn half_allowed(edge: &Edge, caveats: &[Caveat], entries: [Entry; 2], details: &str) {
+    let token = edge.node.keys.token(caveats);
+    let reply = edge.post(&token, body_of(&entries, false)).await;
+    assert_eq!(reply.status, 207, "{details}");
+    let reasons = json!([{"idx": 1, "reason": "cap_invalid", "details": details}]);
+    assert_eq!(reply.json()["reasons"], reasons);
+    // None of them allowed: the status is that of the reason.
+    let alone = edge.post(&token, body_of(&entries[1..], false)).await;
+    assert_eq!(alone.status, 403, "{details}");
+    assert_eq!(alone.results()[0].1, "cap_invalid");
+    // And all or nothing is nothing.
+    let atomic = edge.post(&token, body_of(&entries.map(renewed), true)).await;
+    assert_eq!(atomic.status, 403, "{details}");
+    assert_eq!(atomic.results()[0].1, "atomic_aborted");
+}
+
+/// The same under another id and nonce.
+fn renewed(old: Entry) -> Entry {
+    let Entry { id, nonce, .. } = mint("x", 1);
+    Entry { id, nonce, ..old }
+}
+
+#[actix_rt::test]
+async fn a_capability_covers_entry_by_entry() {
+    let edge = Edge::new().await;
+    edge.send(&[mint("team/a", 1000)]).await;
+    let only = |action: Action| vec![Caveat::Actions(vec![action])];
+    let details = "action: the capability does not allow this action";
+    let burn = entry(Kind::Burn, "team/a", 1);
+    half_allowed(&edge, &only(Action::Mint), [mint("team/a", 1), burn], details).await;
+    let details = "account_prefix: the capability does not cover this account";
+    let prefix = [Caveat::AccountPrefix("team/".to_owned())];
+    let entries = [transfer("team/a", "other", 1), transfer("other", "team/a", 1)];
+    half_allowed(&edge, &prefix, entries, details).await;
+    let details = "asset: the capability does not cover this asset";
+    let usd = Entry { asset: Asset::new("USD").unwrap(), ..mint("team/a", 1) };
+    let assets = [Caveat::Assets(vec!["RON".to_owned()])];
+    half_allowed(&edge, &assets, [mint("team/a", 1), usd], details).await;
+    let details = "amount_ceiling: the amount is above the ceiling of the capability";
+    let entries = [mint("team/a", 10), mint("team/a", 11)];
+    half_allowed(&edge, &[Caveat::AmountMax(10)], entries, details).await;
+    let details = "capability_ref: is not the id of the token's capability";
+    let other = Entry { capability: KeyName::new("cap-2").unwrap(), ..mint("team/a", 1) };
+    half_allowed(&edge, &[], [mint("team/a", 1), other], details).await;
+}
+
+#[actix_rt::test]
+async fn governance_decides_on_reversals() {
+    let reversal = async |setting: &str, caveats: &[Caveat]| {
+        let edge = Edge::with(&[("governance.reversible_bridges", setting)]).await;
+        let minted = mint("alice", 5);
+        edge.send(std::slice::from_ref(&minted)).await;
+        let undo = Entry { reference: Some(minted.id), ..entry(Kind::Reverse, "alice", 5) };
+        let token = edge.node.keys.token(caveats);
+        let reply = edge.post(&token, body_of(&[undo], false)).await;
+        (reply.status, reply.results()[0].1.clone())
+    };
+    let named = [Caveat::Actions(vec![Action::Reverse, Action::Mint])];
+    let undone = (200, "2".to_owned());
+    let denied = (403, "policy_denied".to_owned());
+    assert_eq!(reversal("allow", &[]).await, undone);
+    assert_eq!(reversal("require-cap", &named).await, undone);
+    assert_eq!(reversal("require-cap", &[]).await, denied);
+    assert_eq!(reversal("disabled", &named).await, denied);
+    let narrow = [Caveat::Actions(vec![Action::Reverse])];
+    assert_eq!(reversal("allow", &narrow).await, (403, "cap_invalid".to_owned()));
+}
