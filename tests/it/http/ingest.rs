@@ -101,8 +101,13 @@ async fn legs_that_net_to_zero_are_one_posting() {
     let reply = edge.send(&legs).await;
     assert_eq!(reply.status, 207);
     let committed = |seq| ("committed", seq);
-    let expected =
-        [committed("1"), committed("2"), committed("3"), committed("4"), ("rejected", "unbalanced")];
+    let expected = [
+        committed("1"),
+        committed("2"),
+        committed("3"),
+        committed("4"),
+        ("rejected", "unbalanced"),
+    ];
     assert_eq!(reply.results(), told(&expected));
 }
 

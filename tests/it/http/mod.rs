@@ -2,6 +2,7 @@
 //! the limits do to a connection, and that nothing secret leaves.
 
 mod access;
+mod bad_input;
 mod ingest;
 mod lost;
 mod reads;
