@@ -3,10 +3,12 @@
 
 mod access;
 mod bad_input;
+mod drain;
 mod ingest;
 mod lost;
 mod reads;
 mod rights;
 mod routing;
+mod secrets;
 mod support;
 mod wire;
