@@ -10,7 +10,7 @@ use super::macaroon::{BadSignature, MacaroonError};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CapError {
     /// No token was presented.
-    #[error("no capability token was presented")]
+    #[error("no token was presented; it must come as one \"Authorization: Bearer <token>\"")]
     Missing,
     /// The token is not one that this ledger could have minted.
     #[error(transparent)]

@@ -193,7 +193,11 @@ fn strangers_are_unauthenticated_and_the_known_are_refused() {
     let other = Keyring::create(other_dir.path(), Some(&[2; 32])).unwrap();
     let other_key = mint(&other, "a", &[Caveat::ExpiresMs(SOON_MS)], NOW_MS).unwrap();
     let cases = [
-        (String::new(), true, "no capability token was presented"),
+        (
+            String::new(),
+            true,
+            "no token was presented; it must come as one \"Authorization: Bearer <token>\"",
+        ),
         ("!".to_owned(), true, "the token is not base64url"),
         (other_key.expose().to_owned(), true, "the signature of the token does not match"),
         (signed("2:root-1:a", &[&expiry]).expose().to_owned(), true, "the identifier must read"),

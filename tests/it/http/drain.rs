@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use ron_ledger::actors::admin::Order;
 
-use super::support::{Edge, Reply};
+use super::support::{Edge, Reply, body_of};
 use crate::support::daemon::Daemon;
 use crate::support::entries::mint;
 use crate::support::keys::Keys;
@@ -29,6 +29,12 @@ async fn while_draining_each_answer_ends_its_connection() {
     };
     edge.node.pipeline.order(Order::Drain).await.unwrap().unwrap();
     refused().await;
+    // What is wrong besides is told later.
+    assert_eq!(edge.post("stranger", body_of(&[mint("alice", 1)], false)).await.status, 503);
+    let basic = edge.request("POST", "/ingest").header("authorization", "Basic x");
+    let basic = edge.call(basic.body(body_of(&[mint("alice", 1)], false))).await;
+    assert_eq!(basic.reason(), "draining");
+    assert_eq!(edge.post("stranger", "{").await.status, 400);
     // Reads go on to the end.
     for (path, status) in [("/version", 200), ("/supply", 200), ("/nowhere", 404), ("/readyz", 503)]
     {
@@ -38,7 +44,7 @@ async fn while_draining_each_answer_ends_its_connection() {
     }
     edge.node.pipeline.drain(Instant::now() + Duration::from_secs(5)).await.unwrap();
     refused().await;
-    assert_eq!(edge.rejected()["draining"], 2);
+    assert_eq!(edge.rejected()["draining"], 4);
 }
 
 /// A connection on which a request was answered, and that stays open.

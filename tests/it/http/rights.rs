@@ -3,6 +3,7 @@
 use ron_ledger::capability::{Action, Caveat, Macaroon};
 use ron_ledger::ledger::entry::{Entry, Kind};
 use ron_ledger::ledger::names::{Asset, KeyName};
+use ron_ledger::telemetry::Peer;
 use serde_json::json;
 
 use super::support::{Edge, body_of};
@@ -24,12 +25,17 @@ async fn refused(edge: &Edge, token: &str, status: u16, reason: &str, details: &
 async fn a_token_that_is_not_this_ledgers_is_nobodys() {
     let edge = Edge::new().await;
     let body = body_of(&[mint("alice", 5)], false);
-    let none = edge.call(edge.request("POST", "/ingest").body(body.clone())).await;
-    assert_eq!(none.status, 401);
-    let details = "no capability token was presented";
-    assert_eq!(none.json(), json!({"reason": "unauth", "details": details}));
-    let basic = edge.request("POST", "/ingest").header("authorization", "Basic YTpi").body(body);
-    assert_eq!(edge.call(basic).await.status, 401);
+    let request = || edge.request("POST", "/ingest").body(body.clone());
+    let details = "no token was presented; it must come as one \"Authorization: Bearer <token>\"";
+    let twice = request().bearer_auth(&edge.master).bearer_auth(&edge.master);
+    let basic = request().header("authorization", format!("Basic {}", edge.master));
+    for (failures, request) in (1..).zip([request(), twice, basic]) {
+        let reply = edge.call(request).await;
+        assert_eq!(reply.status, 401);
+        assert_eq!(reply.json(), json!({"reason": "unauth", "details": details}));
+        let counted = edge.node.pipeline.metrics().auth_failures.of(Peer::Tcp).get();
+        assert_eq!((counted, edge.rejected()["unauth"]), (failures, failures));
+    }
     let unauth = async |token: &str, details: &str| {
         refused(&edge, token, 401, "unauth", details).await;
     };

@@ -77,3 +77,19 @@ async fn head_is_get_without_a_body() {
     let request = "HEAD /version HTTP/1.1\r\nhost: x\r\n\r\n";
     assert_eq!(exchange(edge.addr, format!("{request}{VERSION}").into(), 2).await, [200, 200]);
 }
+
+#[actix_rt::test]
+async fn what_is_no_http_is_refused() {
+    let edge = Edge::new().await;
+    let long = "x".repeat(200_000);
+    for (head, status) in [
+        ("hello\r\n\r\n".to_owned(), 400),
+        ("GET /version HTTP/1.1\r\nno colon\r\n\r\n".to_owned(), 400),
+        ("GET /version HTTP/1.1\r\ncontent-length: -1\r\n\r\n".to_owned(), 400),
+        (format!("GET /version HTTP/1.1\r\nx: {long}\r\n\r\n"), 431),
+        (format!("GET /{long} HTTP/1.1\r\nhost: x\r\n\r\n"), 431),
+    ] {
+        let shown = &head[..head.len().min(60)];
+        assert_eq!(exchange(edge.addr, head.clone().into(), 2).await, [status], "{shown}");
+    }
+}
