@@ -18,9 +18,7 @@ pub async fn roots(request: HttpRequest, shared: Data<Shared>) -> Result<HttpRes
     let limit = shared.page(limit)?;
     let since = since.unwrap_or(0);
     let published = shared.pipeline.published().map_or(0, |newest| newest.checkpoint.size());
-    let rows = reads::paged(&shared, move |reader| {
-        if since >= published { Ok(Vec::new()) } else { reader.roots(since, published, limit) }
-    });
+    let rows = reads::paged(&shared, move |reader| reader.roots(since, published, limit));
     let rows = rows.await?;
     let next =
         rows.last().map(|last| last.seq).filter(|&seq| rows.len() == limit && seq < published);

@@ -84,13 +84,7 @@ pub async fn entries(
     access.to_whole_ledger()?;
     let size = shared.pipeline.reader().head().seq;
     let (from, to) = (from.unwrap_or(1).max(1), to.unwrap_or(size).min(size));
-    let stored =
-        paged(
-            &shared,
-            move |reader| {
-                if from > to { Ok(Vec::new()) } else { reader.entries(from, to, limit) }
-            },
-        );
+    let stored = paged(&shared, move |reader| reader.entries(from, to, limit));
     let stored = stored.await?;
     let next = stored.last().map(|last| last.sequenced.seq + 1).filter(|next| *next <= to);
     let entries = stored.iter().map(entry_out).collect();
