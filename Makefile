@@ -1,6 +1,6 @@
 # The everyday commands of the project. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint build bench doc clean-dev
+.PHONY: help run test sim sim-long lint build bench doc clean-dev
 
 CARGO ?= cargo
 
@@ -14,6 +14,12 @@ test: ## run all tests
 	@scripts/setup.sh
 	$(CARGO) test --release --locked
 
+sim: ## simulate one life of the ledger with its faults: make sim SEED=7
+	RON_SIM_SEED=$(or $(SEED),1) $(CARGO) test --release --locked --lib storage::sim::nothing -- --nocapture
+
+sim-long: ## simulate many: make sim-long RUNS=5000
+	RON_SIM_RUNS=$(or $(RUNS),2000) $(CARGO) test --release --locked --lib storage::sim::nothing -- --nocapture
+
 lint: ## check format and lints
 	@scripts/setup.sh
 	$(CARGO) fmt --check
@@ -23,9 +29,9 @@ build: ## build both programs
 	@scripts/setup.sh
 	$(CARGO) build --release --locked --bins
 
-bench: ## run the benchmarks
-	@scripts/setup.sh
+bench: build ## measure the commit path step by step, then a node over HTTP
 	$(CARGO) bench --locked
+	scripts/bench.sh
 
 doc: ## build the API documentation
 	@scripts/setup.sh

@@ -22,6 +22,8 @@ mod seen;
 mod view;
 
 #[cfg(test)]
+mod sim;
+#[cfg(test)]
 mod tests;
 
 pub use codec::{Damaged, Head, RootRow};

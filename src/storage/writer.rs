@@ -190,7 +190,7 @@ impl Writer {
 
     /// Takes what is not flushed, if nothing is on its way; with the filter, when the saved one lacks
     /// more than `behind` entries.
-    fn freeze(&mut self, behind: u64) -> Option<Arc<Layer>> {
+    pub(super) fn freeze(&mut self, behind: u64) -> Option<Arc<Layer>> {
         if !self.shared.overlay.read().can_freeze() {
             return None;
         }

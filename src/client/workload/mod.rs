@@ -16,6 +16,8 @@ mod valid;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(crate) use random::Random as SeededRandom;
 pub use spec::{ACCOUNTS_MAX, ASSETS_MAX, Mix, Scenario, Spec, SpecError};
 
 use model::{Held, Model, Moves, Place, Undoable};

@@ -6,14 +6,14 @@ use crate::ledger::entry::EntryId;
 /// SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014).
 /// Good enough to choose what to test; never for secrets.
 #[derive(Clone, Debug)]
-pub(super) struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Random(seed)
     }
 
-    pub(super) fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -22,7 +22,7 @@ impl Random {
     }
 
     /// 0 to `end - 1`; `end` must not be 0. The bias is below `end / 2^64`.
-    pub(super) fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         debug_assert!(end > 0);
         ((u128::from(self.next()) * u128::from(end)) >> 64) as u64
     }
@@ -33,7 +33,7 @@ impl Random {
     }
 
     /// True in `times` of `of` cases.
-    pub(super) fn chance(&mut self, times: u64, of: u64) -> bool {
+    pub(crate) fn chance(&mut self, times: u64, of: u64) -> bool {
         self.below(of) < times
     }
 

@@ -14,6 +14,8 @@ mod rocks;
 
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+pub(crate) mod sim;
 
 pub use batch::{DerivedBatch, DerivedChange, DerivedFamily, TruthBatch, TruthFamily};
 pub use error::{CommitError, NoRoom, Resource, StoreError};
