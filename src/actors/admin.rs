@@ -1,12 +1,13 @@
 //! Admin: carries out what operators ask of the mode, one thing after the other.
 //!
-//! Owns: nothing; the mode knows the legal moves. Receives: [`Command`]. On a crash: the command in
-//! hand is not answered, and whoever asked looks at the mode.
+//! Owns: nothing; the mode knows the legal moves. Receives: [`Command`]. Sends: [`Clear`] to the
+//! committer. On a crash: the command in hand is not answered, and whoever asked looks at the mode.
 
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
-use super::door::Seated;
+use super::committer::{Clear, Committer};
+use super::door::{Door, Seated};
 use super::mode::{Event, IllegalMove, Mode, ModeCell};
 use super::probe::{Point, Probe};
 
@@ -15,7 +16,8 @@ use super::probe::{Point, Probe};
 pub enum Order {
     /// Refuse writes until cleared.
     SafeModeEnter,
-    /// Leave safe-mode. A recovery has verified the store by then, or the mode refuses.
+    /// Leave safe-mode. Where a verification is asked for, the committer recovers once more; when that
+    /// does not pass, the mode stays.
     SafeModeClear,
     /// Take no new work; the first step of a shutdown.
     Drain,
@@ -23,6 +25,7 @@ pub enum Order {
 
 pub(super) struct Admin {
     pub(super) mode: ModeCell,
+    pub(super) committer: Door<Committer>,
     pub(super) probe: Probe,
 }
 
@@ -40,15 +43,24 @@ impl Supervised for Admin {}
 impl Handler<Seated<Command>> for Admin {
     type Result = ();
 
-    fn handle(&mut self, command: Seated<Command>, _: &mut Self::Context) {
+    fn handle(&mut self, command: Seated<Command>, ctx: &mut Self::Context) {
         self.probe.hit(Point::AdminHandle);
-        let Command { order, done } = command.msg;
+        let (Command { order, done }, seat) = (command.msg, command.seat);
         let event = match order {
             Order::SafeModeEnter => Event::OperatorEnter,
-            // The committer's recovery is the verification: while it has not passed, `recovering`
-            // or the fault that it found stands, and the mode refuses.
-            Order::SafeModeClear => Event::OperatorClear { verified: true },
             Order::Drain => Event::Drain,
+            Order::SafeModeClear => {
+                let committer = self.committer.clone();
+                let hand_over = async move {
+                    let _in_hand = seat;
+                    if let Some(place) = committer.reserve().await {
+                        // Refused when the committer is gone for good: then nobody answers.
+                        drop(place.offer(Clear { done }));
+                    }
+                };
+                ctx.spawn(hand_over.into_actor(self));
+                return;
+            }
         };
         let outcome = self.mode.apply(event);
         tracing::info!(?order, legal = outcome.is_ok(), "admin command");

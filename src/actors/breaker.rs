@@ -184,7 +184,7 @@ impl BreakerActor {
 impl Actor for BreakerActor {
     type Context = Context<Self>;
     fn started(&mut self, _: &mut Self::Context) {
-        let breaker = Breaker::following(self.limits, *self.publish.borrow());
+        let breaker = Breaker::following(self.limits, *self.publish.borrow(), Instant::now());
         self.publish(breaker.state());
         self.breaker = Some(breaker);
     }

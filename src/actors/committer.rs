@@ -1,7 +1,7 @@
 //! Committer: the one writer, a synchronous actor alone on its thread.
 //!
-//! Owns: the right to write. Receives: [`Group`], [`Settle`]. Sends: the durable head to the root
-//! publisher, the answers to those who wait. On a crash: the tickets in hand are told that the
+//! Owns: the right to write. Receives: [`Group`], [`Settle`], [`Clear`]. Sends: the durable head to the
+//! root publisher, the answers to those who wait. On a crash: the tickets in hand are told that the
 //! outcome is unknown; the next life recovers as at a start, and the ledger is in safe-mode
 //! `committer_crashed` until that is cleared. Groups that waited are refused, not applied.
 
@@ -14,17 +14,17 @@ use tokio::sync::oneshot;
 
 use super::clock::Clock;
 use super::door::{Door, Seated};
-use super::ingress::{busy, is_late, reject_of, timeout};
-use super::mode::{Bar, Event, Fault, ModeCell};
+use super::mode::{Bar, Event, Fault, IllegalMove, Mode, ModeCell, SafeReason, WayOut};
 use super::prevalidator::unix_ms;
 use super::probe::{Point, Probe};
 use super::publisher::{HeadCell, Look, RootPublisher};
+use super::refusal::{is_late, not_written, refuse_all, reject_of, timeout};
 use super::signed::SignedNotes;
 use super::ticket::{Answer, Group, Sequenced};
 use crate::ledger::plan::{self, Outcome, Plan};
 use crate::ledger::reason::{Reason, Reject};
 use crate::ledger::request::Request;
-use crate::storage::engine::{CommitError, NoRoom, Resource, StoreError};
+use crate::storage::engine::CommitError;
 use crate::storage::store::{Lease, RecoverError, Store};
 use crate::storage::writer::{Prepared, Writer};
 use crate::telemetry::Metrics;
@@ -68,6 +68,12 @@ pub(super) struct Settle {
     pub(super) done: oneshot::Sender<bool>,
 }
 
+/// An operator wants safe-mode cleared. Comes by this door and not by the mode alone, since what must
+/// be verified first is verified here.
+pub(super) struct Clear {
+    pub(super) done: oneshot::Sender<Result<Mode, IllegalMove>>,
+}
+
 impl Actor for Committer {
     type Context = Context<Self>;
 
@@ -90,7 +96,7 @@ impl Handler<Seated<Group>> for Committer {
     fn handle(&mut self, group: Seated<Group>, _: &mut Self::Context) {
         let (late, tickets): (Vec<_>, Vec<_>) =
             group.msg.tickets.into_iter().partition(|ticket| is_late(ticket.checked.deadline));
-        late.into_iter().for_each(|ticket| ticket.checked.reply.refuse(timeout()));
+        refuse_all(late, &timeout());
         if !tickets.is_empty() {
             self.commit(tickets);
         }
@@ -108,7 +114,31 @@ impl Handler<Seated<Settle>> for Committer {
     }
 }
 
+impl Handler<Seated<Clear>> for Committer {
+    type Result = ();
+
+    fn handle(&mut self, clear: Seated<Clear>, _: &mut Self::Context) {
+        // What no verification can clear is told before anything is done.
+        let possible = self.deps.mode.get().after(Event::OperatorClear { verified: true });
+        let outcome = possible.and_then(|_| {
+            let verified = self.verify();
+            self.deps.mode.apply(Event::OperatorClear { verified })
+        });
+        tracing::info!(legal = outcome.is_ok(), "safe-mode clear");
+        let _ = clear.msg.done.send(outcome);
+    }
+}
+
 impl Committer {
+    /// Recovers once more where a reason stands that only a verification ends.
+    fn verify(&mut self) -> bool {
+        if self.deps.mode.get().reasons().any(|why| why.way_out() == WayOut::VerifiedClear) {
+            self.state = None;
+            self.recover();
+        }
+        self.state.is_some()
+    }
+
     /// The one way back, at a start and after a crash: see `storage::store`.
     fn recover(&mut self) {
         self.note(Event::RecoveryStarted);
@@ -127,9 +157,9 @@ impl Committer {
                 let head = writer.head();
                 self.state = Some(State { writer, clock, _lease: lease });
                 self.note(Event::RecoveredClean);
-                if self.deps.auto_clear {
-                    // Refused unless a crash is what stands; then there is nothing to clear.
-                    let _ = self.deps.mode.apply(Event::CrashAutoCleared);
+                let crashed = |why| why == SafeReason::CommitterCrashed;
+                if self.deps.auto_clear && self.deps.mode.get().reasons().any(crashed) {
+                    self.note(Event::CrashAutoCleared);
                 }
                 tracing::info!(head = head.get().seq, root = %head.get().root, "committer=online");
                 self.publish(head);
@@ -139,7 +169,13 @@ impl Committer {
                 if let RecoverError::Gap { .. } = error {
                     self.deps.metrics.seq_gap_detected.inc();
                 }
-                self.note(Event::RecoveryFailed(fault_of(&error)));
+                self.note(match error {
+                    // Nothing is wrong with what was read. What is known of the disk is not enough
+                    // to go on, and an engine that has failed writes no more: `recovering` stands
+                    // until the process has restarted.
+                    RecoverError::Tail(_) => Event::WriteUnknown,
+                    _ => Event::RecoveryFailed(fault_of(&error)),
+                });
             }
         }
     }
@@ -152,47 +188,46 @@ impl Committer {
         let started = Instant::now();
         self.deps.probe.hit(Point::CommitBeforePlan);
         // A crash up to the write leaves no trace: nothing has changed.
-        let (mut prepared, tickets) = match self.prepare(tickets) {
+        let mut prepared = match self.prepare(&tickets) {
             Ok(prepared) => prepared,
-            Err((reject, tickets)) => return refuse_all(tickets, &reject),
+            Err(reject) => return refuse_all(tickets, &reject),
         };
-        if !prepared.is_empty() {
-            self.deps.probe.hit(Point::CommitBeforeWrite);
-            let Some(state) = &mut self.state else { return };
-            // The commit point. A crash inside leaves the whole group in the log, or nothing of it.
-            let written = match state.writer.write(&mut prepared) {
-                Ok(written) => written,
-                Err(error) => return self.not_written(&error, tickets),
-            };
-            self.deps.probe.hit(Point::CommitAfterWrite);
-            // A crash from here on loses answers and nothing else: recovery finds the group.
-            let outcomes = std::mem::take(&mut prepared.plan.outcomes);
-            count(&self.deps.metrics, &prepared.plan);
-            self.deps.probe.hit(Point::CommitBeforeApply);
-            let head = state.writer.apply(prepared, written);
-            self.deps.metrics.head_seq.set(head.get().seq as i64);
-            self.deps.metrics.committer_batch_latency.observe(started.elapsed().as_secs_f64());
-            self.deps.probe.hit(Point::CommitBeforeReply);
-            self.answer(tickets, outcomes);
-            self.publish(head);
-        } else {
-            self.answer(tickets, prepared.plan.outcomes);
+        if prepared.is_empty() {
+            return self.answer(tickets, prepared.plan.outcomes);
         }
+        let Some(state) = &mut self.state else { return };
+        // Only now: what was durable before needs no room to be told again.
+        let entries = prepared.plan.entries_count() as u64;
+        if let Err(error) = state.writer.make_room(entries, Instant::now() + ROOM_WAIT) {
+            return self.refuse_new(tickets, prepared.plan, &not_written(&error));
+        }
+        self.deps.probe.hit(Point::CommitBeforeWrite);
+        // The commit point. A crash inside leaves the whole group in the log, or nothing of it.
+        let written = match state.writer.write(&mut prepared) {
+            Ok(written) => written,
+            Err(error) => {
+                let reject = self.failed(&error);
+                return self.refuse_new(tickets, prepared.plan, &reject);
+            }
+        };
+        self.deps.probe.hit(Point::CommitAfterWrite);
+        // A crash from here on loses answers and nothing else: recovery finds the group.
+        let outcomes = std::mem::take(&mut prepared.plan.outcomes);
+        self.deps.metrics.commits.inc();
+        self.deps.metrics.entries_committed.inc_by(entries);
+        self.deps.probe.hit(Point::CommitBeforeApply);
+        let head = state.writer.apply(prepared, written);
+        self.deps.metrics.head_seq.set(head.get().seq as i64);
+        self.deps.metrics.committer_batch_latency.observe(started.elapsed().as_secs_f64());
+        self.deps.probe.hit(Point::CommitBeforeReply);
+        self.answer(tickets, outcomes);
+        self.publish(head);
     }
 
-    fn prepare(
-        &self,
-        tickets: Vec<Sequenced>,
-    ) -> Result<(Prepared, Vec<Sequenced>), (Reject, Vec<Sequenced>)> {
-        let Some(state) = &self.state else {
-            let details = "the ledger is not open for writes";
-            return Err((Reject::new(Reason::SafeMode, details), tickets));
+    fn prepare(&mut self, tickets: &[Sequenced]) -> Result<Prepared, Reject> {
+        let Some(state) = &mut self.state else {
+            return Err(Reject::new(Reason::SafeMode, "the ledger is not open for writes"));
         };
-        let entries: usize = tickets.iter().map(|ticket| ticket.checked.request.items.len()).sum();
-        let room = state.writer.make_room(entries as u64, Instant::now() + ROOM_WAIT);
-        if let Err(error) = room {
-            return Err((no_room(&error), tickets));
-        }
         let wall = unix_ms();
         let may_expire =
             state.clock.is_steady(wall, Instant::now()) && !self.deps.mode.get().is_frozen();
@@ -203,37 +238,51 @@ impl Committer {
             now: state.writer.next_time(wall),
             expire_max: if may_expire { self.deps.expire_max } else { 0 },
         };
-        match state.writer.prepare(&group) {
-            Ok(prepared) => Ok((prepared, tickets)),
-            Err(error) => {
-                tracing::error!(%error, "the store cannot be read");
-                self.note(Event::FaultFound(Fault::HeadMismatch));
-                Err((Reject::new(Reason::SafeMode, "the store cannot be read"), tickets))
-            }
-        }
+        state.writer.prepare(&group).map_err(|error| {
+            tracing::error!(%error, "the store cannot be read");
+            self.note(Event::FaultFound(Fault::HeadMismatch));
+            Reject::new(Reason::SafeMode, "the store cannot be read")
+        })
     }
 
-    fn not_written(&self, error: &CommitError, tickets: Vec<Sequenced>) {
+    /// What a failed write means for those who wait, and for the ledger.
+    fn failed(&self, error: &CommitError) -> Reject {
         tracing::error!(%error, "commit error");
-        let reject = match error {
-            CommitError::NotWritten(error) => no_room(error),
+        match error {
+            CommitError::NotWritten(error) => not_written(error),
             CommitError::Unknown(_) => {
                 self.deps.metrics.wal_fsync_fail.inc();
                 self.note(Event::WriteUnknown);
                 let details = "the write failed and may have happened: retry with the same ids";
                 Reject::new(Reason::OutcomeUnknown, details)
             }
-        };
-        refuse_all(tickets, &reject);
+        }
+    }
+
+    /// Nothing new was written. What was durable before is told all the same; all else of the plan
+    /// rests on entries that are not there, and is refused.
+    fn refuse_new(&self, tickets: Vec<Sequenced>, plan: Plan, reject: &Reject) {
+        let is_old =
+            |outcome: &Outcome| matches!(outcome, Outcome::Replayed(seq) if *seq < plan.first_seq);
+        for (ticket, mut outcomes) in tickets.into_iter().zip(plan.outcomes) {
+            if outcomes.iter().any(is_old) {
+                let new = outcomes.iter_mut().filter(|outcome| !is_old(outcome));
+                new.for_each(|outcome| *outcome = Outcome::Rejected(reject.clone()));
+                self.answer(vec![ticket], vec![outcomes]);
+            } else {
+                ticket.settle().reply.refuse(reject.clone());
+            }
+        }
     }
 
     fn answer(&self, tickets: Vec<Sequenced>, outcomes: Vec<Vec<Outcome>>) {
         let head = self.deps.store.reader().head();
         for (ticket, outcomes) in tickets.into_iter().zip(outcomes) {
-            let latency = ticket.checked.received.elapsed().as_secs_f64();
+            let checked = ticket.settle();
+            let latency = checked.received.elapsed().as_secs_f64();
             self.deps.metrics.commit_latency.observe(latency);
             let answer = Answer::Done { outcomes, root: head.root, root_size: head.seq };
-            ticket.checked.reply.send(answer);
+            checked.reply.send(answer);
         }
     }
 
@@ -248,30 +297,6 @@ impl Committer {
         if let Err(error) = self.deps.mode.apply(event) {
             tracing::error!(%error, "the mode did not take an event");
         }
-    }
-}
-
-fn count(metrics: &Metrics, plan: &Plan) {
-    metrics.commits.inc();
-    metrics.entries_committed.inc_by(plan.entries_count() as u64);
-}
-
-fn refuse_all(tickets: Vec<Sequenced>, reject: &Reject) {
-    for ticket in tickets {
-        ticket.checked.reply.refuse(reject.clone());
-    }
-}
-
-fn no_room(error: &StoreError) -> Reject {
-    match error {
-        StoreError::NoRoom(NoRoom { resource: Resource::Memory, .. }) => {
-            Reject::new(Reason::Capacity, "the memory bound of this ledger is reached")
-        }
-        StoreError::NoRoom(NoRoom { resource: Resource::Disk, .. }) => {
-            Reject::new(Reason::DiskPressure, "the store's file system is nearly full")
-        }
-        StoreError::NoRoom(NoRoom { resource: Resource::DerivedLag, .. }) => busy(),
-        _ => Reject::new(Reason::Internal, "the group was not written; nothing has changed"),
     }
 }
 

@@ -6,23 +6,26 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix::prelude::*;
 
 use super::door::{Door, Refused, Seated};
-use super::mode::{Bar, ModeCell};
+use super::mode::ModeCell;
 use super::prevalidator::Prevalidator;
 use super::probe::{Point, Probe};
+use super::refusal::{refuse_busy, reject_of};
+use super::supervise::MESSAGES_PER_TURN;
 use super::ticket::{Admitted, Arrival, Reply, Waiters};
-use crate::ledger::reason::{Reason, Reject};
 use crate::telemetry::{Metrics, Queue};
 
 /// The first actor of the pipeline.
 pub(super) struct Ingress {
     pub(super) deps: Deps,
     pub(super) twins: Twins,
+    /// The prevalidator whose turn it is.
     pub(super) next: usize,
+    pub(super) messages: u32,
 }
 
 pub(super) struct Deps {
@@ -46,7 +49,12 @@ impl Supervised for Ingress {
 impl Handler<Seated<Arrival>> for Ingress {
     type Result = ();
 
-    fn handle(&mut self, arrived: Seated<Arrival>, _: &mut Self::Context) {
+    fn handle(&mut self, arrived: Seated<Arrival>, ctx: &mut Self::Context) {
+        // Its neighbours on this thread (admin, breakers) must get their turn under any load.
+        self.messages = self.messages.wrapping_add(1);
+        if self.messages.is_multiple_of(MESSAGES_PER_TURN) {
+            ctx.wait(tokio::task::yield_now().into_actor(self));
+        }
         let Arrival { submission, sender, held } = arrived.msg;
         self.deps.probe.hit(Point::IngressHandle);
         if let Some(bar) = self.deps.mode.get().bar() {
@@ -84,29 +92,6 @@ impl Ingress {
     }
 }
 
-/// The answer of a full queue.
-pub(super) fn refuse_busy(metrics: &Metrics, queue: Queue, reply: Reply) {
-    metrics.busy_rejections.of(queue).inc();
-    reply.refuse(busy());
-}
-
-pub(super) fn busy() -> Reject {
-    Reject::new(Reason::Busy, "the ledger has as much work as it can hold; try again soon")
-}
-
-/// Why writes are barred, as their clients are told.
-pub(super) fn reject_of(bar: Bar) -> Reject {
-    match bar {
-        Bar::Draining => Reject::new(Reason::Draining, "the service is shutting down"),
-        Bar::Maintenance => Reject::new(Reason::Maintenance, "the service is in maintenance"),
-        Bar::Frozen => Reject::new(Reason::Frozen, "an operator has frozen writes"),
-        Bar::Safe(why) => Reject::new(
-            Reason::SafeMode,
-            format!("writes are refused, reads go on; safe-mode: {}", why.as_str()),
-        ),
-    }
-}
-
 /// Requests in flight by fingerprint. At most as many as the budget admits are alive; the dead are
 /// swept out when the table has doubled.
 #[derive(Default)]
@@ -127,14 +112,4 @@ impl Twins {
         }
         self.table.insert(fingerprint, waiters);
     }
-}
-
-/// When a ticket's time is over, it is not worth more work.
-pub(super) fn is_late(deadline: Instant) -> bool {
-    Instant::now() >= deadline
-}
-
-/// The refusal of a ticket that nobody waits for any longer.
-pub(super) fn timeout() -> Reject {
-    Reject::new(Reason::Timeout, "the deadline passed before the request was committed")
 }

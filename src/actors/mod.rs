@@ -19,11 +19,14 @@ pub mod mode;
 pub mod admin;
 pub mod pipeline;
 
+mod ages;
 mod clock;
 mod committer;
+mod gauges;
 mod ingress;
 mod prevalidator;
 mod publisher;
+mod refusal;
 mod sequencer;
 mod signed;
 mod ticket;

@@ -5,26 +5,29 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use actix::ArbiterHandle;
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
 use super::admin::{Admin, Command, Order};
+use super::ages::Ages;
 use super::breaker::BreakerHandle;
 use super::budget::Budget;
 use super::committer::{Committer, Settle};
 use super::door::{Door, Refused};
-use super::ingress::{Ingress, busy};
-use super::mode::{IllegalMove, Mode, ModeCell};
+use super::ingress::Ingress;
+use super::mode::{Event, IllegalMove, Mode, ModeCell};
 use super::prevalidator::Prevalidator;
-use super::publisher::RootPublisher;
+use super::publisher::{Finish, RootPublisher};
+use super::refusal::{busy, draining};
 use super::report::{ActorReport, Observer};
 use super::sequencer::Sequencer;
 use super::supervise::{End, Supervision};
 use super::ticket::Arrival;
 use crate::accumulator::VerifierKey;
 use crate::capability::CachedVerifier;
-use crate::ledger::reason::{Reason, Reject};
+use crate::ledger::reason::Reject;
 use crate::storage::reader::Reader;
 use crate::telemetry::{Metrics, Queue};
 
@@ -35,6 +38,9 @@ pub use super::wiring::{Parts, Settings};
 
 /// Queues above this share of their seats count as backpressure.
 const BACKPRESSURE_PERCENT: usize = 80;
+
+/// What an actor that was told to stop may take to notice.
+const STOP_GRACE: Duration = Duration::from_millis(500);
 
 /// How ready the ledger is, for probes and operators.
 #[derive(Clone, Debug)]
@@ -57,7 +63,7 @@ pub struct Readiness {
     pub wallet_ready: bool,
     /// No queue is nearly full.
     pub backpressure_ok: bool,
-    /// For how long work has waited at the committer's door without progress, in ms.
+    /// The age of the oldest request that is sequenced and not durable, in ms.
     pub committer_lag_ms: u64,
     /// The last durable entry.
     pub head_seq: u64,
@@ -80,6 +86,9 @@ pub(super) struct Inner {
     pub(super) doors: Doors,
     pub(super) cares: Vec<Supervision>,
     pub(super) observers: Mutex<Vec<Observer>>,
+    pub(super) measuring: Mutex<()>,
+    pub(super) threads: Vec<ArbiterHandle>,
+    pub(super) ages: Ages,
     pub(super) budget: Budget,
     pub(super) breakers: Arc<[BreakerHandle]>,
     pub(super) mode: ModeCell,
@@ -118,9 +127,7 @@ impl Pipeline {
                 inner.metrics.busy_rejections.of(Queue::Ingress).inc();
                 Err(busy())
             }
-            Err(Refused::Closed(_)) => {
-                Err(Reject::new(Reason::Draining, "the service is shutting down"))
-            }
+            Err(Refused::Closed(_)) => Err(draining()),
         }
     }
 
@@ -155,32 +162,6 @@ impl Pipeline {
         &self.inner.metrics
     }
 
-    /// The metrics, their gauges brought up to date: for a scrape, as it asks the store.
-    pub fn measure(&self) -> &Arc<Metrics> {
-        let inner = &*self.inner;
-        let doors = &inner.doors;
-        let preval: usize = doors.pool.iter().map(Door::depth).sum();
-        for (queue, depth) in [
-            (Queue::Ingress, doors.ingress.depth()),
-            (Queue::Preval, preval),
-            (Queue::Commit, doors.sequencer.depth()),
-        ] {
-            inner.metrics.queue_depth.of(queue).set(depth as i64);
-        }
-        let used = inner.budget.used();
-        inner.metrics.inflight_requests.set(used.requests as i64);
-        inner.metrics.inflight_bytes.set(used.bytes as i64);
-        inner.metrics.safe_mode.set(i64::from(inner.mode.get().safe_reason().is_some()));
-        let lag = inner.reader.derived_lag() as i64;
-        inner.metrics.derived_lag_entries.set(lag);
-        inner.metrics.overlay_entries.set(lag);
-        inner.metrics.head_seq.set(inner.reader.head().seq as i64);
-        if let Ok(usage) = inner.reader.usage() {
-            inner.metrics.store_bytes.set(usage.bytes_own as i64);
-        }
-        &inner.metrics
-    }
-
     /// What bars writes now, and why.
     pub fn mode(&self) -> Mode {
         self.inner.mode.get()
@@ -213,9 +194,6 @@ impl Pipeline {
             (!clock_ok).then(|| "the wall clock stepped; holds do not expire".to_owned()),
         ];
         let reason = amiss.into_iter().flatten().next();
-        let committer = actors.iter().find(|actor| actor.name == "committer");
-        let lag =
-            committer.filter(|actor| actor.depth > 0).map(|actor| actor.last_progress.elapsed());
         Readiness {
             ready: bar.is_none() && down.is_none() && upstreams_ok,
             live: stuck.is_none(),
@@ -226,7 +204,7 @@ impl Pipeline {
             policy_ready: closed(1),
             wallet_ready: closed(2),
             backpressure_ok,
-            committer_lag_ms: lag.map_or(0, |lag| lag.as_millis() as u64),
+            committer_lag_ms: inner.ages.oldest_ms(now),
             head_seq: inner.reader.head().seq,
             published_size: self.published().map_or(0, |newest| newest.checkpoint.size()),
             actors,
@@ -243,47 +221,71 @@ impl Pipeline {
     /// Ends in order, from the front to the back: what was accepted is committed and answered, the
     /// last root is signed, derived data is flushed. What does not end by the deadline is left, and
     /// counted.
+    ///
+    /// # Errors
+    /// [`Leaked`], also when every actor ended, but only after what it had in hand was dropped.
     pub async fn drain(&self, deadline: Instant) -> Result<(), Leaked> {
         let inner = &*self.inner;
-        let _ = self.order(Order::Drain).await;
-        let doors = &inner.doors;
-        let orderly = async {
-            doors.ingress.drain().await;
-            for door in &doors.pool {
-                door.drain().await;
-            }
-            doors.sequencer.drain().await;
-            let (done, settled) = oneshot::channel();
-            if doors.committer.offer(Settle { deadline, done }).is_ok() {
-                drop(settled.await);
-            }
-            doors.committer.drain().await;
-            doors.publisher.drain().await;
-        };
-        let in_time = tokio::time::timeout_at(deadline.into(), orderly).await.is_ok();
+        // Not by way of the admin: a stuck actor must not hold up the end.
+        let _ = inner.mode.apply(Event::Drain);
+        let in_time = tokio::time::timeout_at(deadline.into(), inner.empty(deadline)).await.is_ok();
         inner.cares.iter().for_each(Supervision::stop);
         let ended = async {
             for care in &inner.cares {
                 care.ended().await;
             }
         };
-        let grace = Instant::now() + Duration::from_millis(500);
+        let grace = Instant::now() + STOP_GRACE;
         let all_ended = tokio::time::timeout_at(grace.into(), ended).await.is_ok();
+        // A thread that is blocked looks at this when it is free again.
+        for thread in &inner.threads {
+            thread.stop();
+        }
         if in_time && all_ended {
             return Ok(());
         }
         let left = inner.cares.iter().filter(|care| !is_ended(care)).count() as u64;
-        inner.metrics.tasks_leaked.inc_by(left.max(1));
+        inner.metrics.tasks_leaked.inc_by(left);
         Err(Leaked(left))
     }
 
     /// Waits until an actor ends for good without having been asked to.
     pub async fn broken(&self) -> (&'static str, End) {
         let ends = self.inner.cares.iter().map(|care| {
-            let ended = async move { (care.name(), care.ended().await) };
+            let ended = async move {
+                match care.ended().await {
+                    End::Asked => std::future::pending().await,
+                    end => (care.name(), end),
+                }
+            };
             Box::pin(ended)
         });
         futures_util::future::select_all(ends).await.0
+    }
+}
+
+impl Inner {
+    /// Empties the doors from the front to the back. Whoever is behind finds nobody in front.
+    async fn empty(&self, deadline: Instant) {
+        let doors = &self.doors;
+        doors.ingress.drain().await;
+        for door in &doors.pool {
+            door.drain().await;
+        }
+        doors.sequencer.drain().await;
+        // From a place: a full door would skip what must come last.
+        if let Some(place) = doors.committer.reserve().await {
+            let (done, settled) = oneshot::channel();
+            if place.offer(Settle { deadline, done }).is_ok() {
+                drop(settled.await);
+            }
+        }
+        doors.committer.drain().await;
+        if let Some(place) = doors.publisher.reserve().await {
+            // Refused when the publisher is gone for good: then nothing more is signed.
+            drop(place.offer(Finish));
+        }
+        doors.publisher.drain().await;
     }
 }
 

@@ -11,8 +11,8 @@ use actix::prelude::*;
 
 use super::breaker::BreakerHandle;
 use super::door::{Door, Refused, Seated};
-use super::ingress::{is_late, refuse_busy, timeout};
 use super::probe::{Point, Probe};
+use super::refusal::{is_late, refuse_busy, timeout};
 use super::sequencer::Sequencer;
 use super::ticket::{Admitted, Answer, Bearer, Checked};
 use crate::capability::{

@@ -1,7 +1,7 @@
 //! RootPublisher: signs the newest durable root, makes the note durable, and only then shows it.
 //!
 //! Owns: the signed notes. Receives: [`Look`]; the head itself lies in a cell, so that older ones
-//! coalesce. Publishes: the checkpoint. On a crash: the last note is read back and held against the
+//! coalesce. [`Finish`] comes last. Publishes: the checkpoint. On a crash: the last note is read back and held against the
 //! log; it never signs a smaller tree, nor another root of the same size.
 
 use std::sync::Arc;
@@ -41,6 +41,9 @@ pub struct Published {
 /// There is a newer head in the cell.
 pub(super) struct Look;
 
+/// Nothing newer will come: sign what there is, however short the time since the last.
+pub(super) struct Finish;
+
 pub(super) struct RootPublisher {
     pub(super) deps: Deps,
     pub(super) state: State,
@@ -62,7 +65,8 @@ pub(super) struct State {
     /// The last checkpoint was held against the log in this life.
     is_checked: bool,
     last: Option<Checkpoint>,
-    signed_at: Option<Instant>,
+    /// Nothing is signed before this, save at the end.
+    not_before: Option<Instant>,
     is_scheduled: bool,
 }
 
@@ -72,17 +76,10 @@ impl Actor for RootPublisher {
     fn started(&mut self, ctx: &mut Self::Context) {
         self.deps.probe.hit(Point::PublisherStarted);
         match self.deps.signed.last() {
-            Ok(Some((checkpoint, note))) => {
-                let (note, time) = (note.into(), unix_ms());
-                self.state.last = Some(checkpoint.clone());
-                self.deps.published.store(Some(Arc::new(Published { checkpoint, note, time })));
-            }
+            Ok(Some((checkpoint, note))) => self.show(checkpoint, &note),
             Ok(None) => {}
-            Err(error) => {
-                tracing::error!(%error, "the last signed checkpoint cannot be read");
-                self.note(Event::FaultFound(Fault::HeadMismatch));
-                return;
-            }
+            // The check will read it again, and fail.
+            Err(error) => tracing::error!(%error, "the last signed checkpoint cannot be read"),
         }
         // At a start there is no head yet: the check waits for the committer's first one.
         if self.deps.newest.load().is_some() {
@@ -106,23 +103,38 @@ impl Handler<Seated<Look>> for RootPublisher {
     }
 }
 
+impl Handler<Seated<Finish>> for RootPublisher {
+    type Result = ();
+
+    fn handle(&mut self, _: Seated<Finish>, ctx: &mut Self::Context) {
+        // Without a head nothing was recovered, and there is nothing to be checked against.
+        if self.deps.newest.load().is_some() && self.check() {
+            self.publish(ctx);
+        }
+    }
+}
+
 impl RootPublisher {
+    /// The time is looked at for each message and not by the timer alone, which a mailbox that is
+    /// never empty would starve.
     fn publish_when_due(&mut self, ctx: &mut Context<Self>) {
-        if self.state.is_scheduled || !self.check() {
+        if !self.check() {
             return;
         }
-        let since = self.state.signed_at.map_or(Duration::MAX, |at| at.elapsed());
-        match self.deps.min_interval.checked_sub(since) {
-            Some(wait) if !wait.is_zero() => self.schedule(wait, ctx),
+        let now = Instant::now();
+        match self.state.not_before {
+            Some(at) if at > now => self.schedule(at - now, ctx),
             _ => self.publish(ctx),
         }
     }
 
     fn schedule(&mut self, wait: Duration, ctx: &mut Context<Self>) {
-        self.state.is_scheduled = true;
+        if std::mem::replace(&mut self.state.is_scheduled, true) {
+            return;
+        }
         ctx.run_later(wait, |publisher, ctx| {
             publisher.state.is_scheduled = false;
-            publisher.publish(ctx);
+            publisher.publish_when_due(ctx);
         });
     }
 
@@ -132,17 +144,18 @@ impl RootPublisher {
             return true;
         }
         self.note(Event::CheckStarted(Checker::Publisher));
-        if !self.log_has_last() {
-            self.note(Event::CheckFailed(Checker::Publisher, Fault::HeadMismatch));
-            return false;
+        match self.deps.signed.last() {
+            Ok(last) if last.as_ref().is_none_or(|(last, _)| self.log_has(last)) => {
+                self.state.last = last.map(|(last, _)| last);
+                self.state.is_checked = true;
+                self.note(Event::CheckPassed(Checker::Publisher));
+            }
+            _ => self.note(Event::CheckFailed(Checker::Publisher, Fault::HeadMismatch)),
         }
-        self.note(Event::CheckPassed(Checker::Publisher));
-        self.state.is_checked = true;
-        true
+        self.state.is_checked
     }
 
-    fn log_has_last(&self) -> bool {
-        let Some(last) = &self.state.last else { return true };
+    fn log_has(&self, last: &Checkpoint) -> bool {
         if last.size() == 0 {
             return true;
         }
@@ -166,17 +179,24 @@ impl RootPublisher {
         let note = self.deps.signed.sign(&checkpoint).encode();
         self.deps.probe.hit(Point::PublisherBeforeDurable);
         // A crash from here to the end of `keep` leaves the old note or the new one, never a mix.
-        self.state.signed_at = Some(Instant::now());
-        if let Err(error) = self.deps.signed.keep(&note) {
+        let kept = self.deps.signed.keep(&note);
+        let pause = if kept.is_ok() { self.deps.min_interval } else { RETRY_PAUSE };
+        self.state.not_before = Some(Instant::now() + pause);
+        if let Err(error) = kept {
             tracing::error!(%error, size = head.seq, "the signed checkpoint could not be kept");
-            return self.schedule(RETRY_PAUSE, ctx);
+            return self.schedule(pause, ctx);
         }
         self.deps.probe.hit(Point::PublisherAfterDurable);
         self.state.last = Some(checkpoint.clone());
+        self.show(checkpoint, &note);
+        self.deps.metrics.roots_published.inc();
+    }
+
+    /// Of what is durable.
+    fn show(&self, checkpoint: Checkpoint, note: &str) {
+        self.deps.metrics.published_size.set(checkpoint.size() as i64);
         let published = Published { checkpoint, note: note.into(), time: unix_ms() };
         self.deps.published.store(Some(Arc::new(published)));
-        self.deps.metrics.published_size.set(head.seq as i64);
-        self.deps.metrics.roots_published.inc();
     }
 
     fn note(&self, event: Event) {

@@ -11,17 +11,15 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 
+use super::ages::Ages;
 use super::committer::Committer;
 use super::door::{Door, Place, Refused, Seated};
 use super::mode::{Checker, Event, Fault, ModeCell};
 use super::probe::{Point, Probe};
+use super::supervise::MESSAGES_PER_TURN;
 use super::ticket::{Checked, Group, Sequenced};
 use crate::storage::reader::Reader;
 use crate::telemetry::Metrics;
-
-/// After so many messages without a pause the mailbox yields: actix would otherwise drain it before
-/// it looks at the future that waits for the committer.
-const MESSAGES_PER_TURN: u32 = 64;
 
 /// One for each ledger.
 pub(super) struct Sequencer {
@@ -35,6 +33,7 @@ pub(super) struct Deps {
     pub(super) reader: Reader,
     pub(super) entries_max: usize,
     pub(super) bytes_max: usize,
+    pub(super) ages: Ages,
     pub(super) metrics: Arc<Metrics>,
     pub(super) probe: Probe,
 }
@@ -78,9 +77,12 @@ impl Handler<Seated<Checked>> for Sequencer {
     fn handle(&mut self, message: Seated<Checked>, ctx: &mut Self::Context) {
         self.deps.probe.hit(Point::SequencerHandle);
         message.seat.progress().bump();
-        self.state.arrived.push(Sequenced { checked: message.msg, _seat: message.seat });
+        let age = self.deps.ages.enter(message.msg.received);
+        let ticket = Sequenced { checked: message.msg, _seat: message.seat, _age: age };
+        self.state.arrived.push(ticket);
         self.wait_for_place(ctx);
-        self.state.messages += 1;
+        // The mailbox would otherwise be drained before the future that waits is looked at.
+        self.state.messages = self.state.messages.wrapping_add(1);
         if self.state.messages.is_multiple_of(MESSAGES_PER_TURN) {
             ctx.wait(tokio::task::yield_now().into_actor(self));
         }
@@ -141,15 +143,16 @@ impl State {
         self.ordered.extend(self.arrived.drain(..));
     }
 
-    /// The next group: at least one request, and no more once a bound is reached.
+    /// The next group: as many requests as fit both bounds, and at least one; so a request that is
+    /// larger than a bound goes alone.
     fn take(&mut self, entries_max: usize, bytes_max: usize) -> Vec<Sequenced> {
-        let (mut entries, mut bytes, mut count) = (0, 0, 0);
+        let (mut entries, mut bytes, mut count) = (0usize, 0usize, 0);
         for ticket in &self.ordered {
-            if count > 0 && (entries >= entries_max || bytes >= bytes_max) {
+            entries = entries.saturating_add(ticket.checked.request.items.len());
+            bytes = bytes.saturating_add(ticket.checked.bytes);
+            if count > 0 && (entries > entries_max || bytes > bytes_max) {
                 break;
             }
-            entries += ticket.checked.request.items.len();
-            bytes += ticket.checked.bytes;
             count += 1;
         }
         self.ordered.drain(..count).collect()

@@ -30,6 +30,10 @@ use tokio::time::{Instant, sleep};
 
 use super::door::{Door, Gate, Progress};
 
+/// An actor whose mailbox may never be empty yields after so many messages: actix would otherwise
+/// drain it before it looks at the actor's own futures and timers, and at its neighbours.
+pub(super) const MESSAGES_PER_TURN: u32 = 64;
+
 /// The longest part of a panic's text that is kept, in bytes.
 const WHY_BYTES_MAX: usize = 256;
 

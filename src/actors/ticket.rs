@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
+use super::ages::Age;
 use super::budget::Held;
 use super::door::Seat;
 use crate::accumulator::Hash;
@@ -111,8 +112,10 @@ impl Reply {
     }
 
     pub(super) fn send(self, answer: Answer) {
-        let answer = Arc::new(answer);
-        for (sender, _held) in self.0.0.lock().take().into_iter().flatten() {
+        let (answer, waiting) = (Arc::new(answer), self.0.0.lock().take());
+        for (sender, held) in waiting.into_iter().flatten() {
+            // First, so that a client that goes on at once finds its share free.
+            drop(held);
             // A client that went away no longer wants to know.
             drop(sender.send(Arc::clone(&answer)));
         }
@@ -156,6 +159,14 @@ pub(super) struct Checked {
 pub(super) struct Sequenced {
     pub(super) checked: Checked,
     pub(super) _seat: Seat,
+    pub(super) _age: Age,
+}
+
+impl Sequenced {
+    /// The end of its way: frees its seat, before its client can know.
+    pub(super) fn settle(self) -> Checked {
+        self.checked
+    }
 }
 
 /// A commit group.

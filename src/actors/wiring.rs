@@ -9,12 +9,13 @@ use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 
 use super::admin::Admin;
+use super::ages::Ages;
 use super::breaker::{self, BreakerHandle, Target};
 use super::budget::{Budget, Usage};
 use super::committer::{self, Committer};
 use super::door::Door;
 use super::ingress::{self, Ingress, Twins};
-use super::mode::{Event, Mode, ModeCell};
+use super::mode::{Checker, Event, Mode, ModeCell};
 use super::pipeline::{Doors, Inner, Pipeline};
 use super::prevalidator::{self, Prevalidator};
 use super::probe::Probe;
@@ -117,10 +118,14 @@ impl Hooks for Watch {
             self.metrics.actor_panics.of(label).inc();
         }
         // Before its next life begins, so that no message of it is handled in another mode.
-        if name == "committer"
-            && let Err(error) = self.mode.apply(Event::CommitterPanicked)
-        {
-            tracing::error!(%error, "the mode did not take the committer's crash");
+        let event = match name {
+            "committer" => Event::CommitterPanicked,
+            "sequencer" => Event::CheckStarted(Checker::Sequencer),
+            "root_publisher" => Event::CheckStarted(Checker::Publisher),
+            _ => return,
+        };
+        if let Err(error) = self.mode.apply(event) {
+            tracing::error!(%error, name, "the mode did not take a crash");
         }
     }
 
@@ -149,9 +154,17 @@ struct Starter {
     policy: Policy,
     hooks: Arc<dyn Hooks>,
     cares: Vec<Supervision>,
+    threads: Vec<ArbiterHandle>,
 }
 
 impl Starter {
+    /// A thread for one actor or for several.
+    fn thread(&mut self) -> std::io::Result<ArbiterHandle> {
+        let handle = Arbiter::try_new()?.handle();
+        self.threads.push(handle.clone());
+        Ok(handle)
+    }
+
     fn start<A: Lasting>(
         &mut self,
         at: &ArbiterHandle,
@@ -187,14 +200,15 @@ impl Pipeline {
         let Parts { store, signed, capabilities, metrics, probe } = parts;
         let mode = ModeCell::new(Mode::READY);
         let hooks = Arc::new(Watch { mode: mode.clone(), metrics: Arc::clone(&metrics) });
-        let mut starter = Starter { policy: settings.policy, hooks, cares: Vec::new() };
+        let mut starter =
+            Starter { policy: settings.policy, hooks, cares: Vec::new(), threads: Vec::new() };
         // Writes are barred before the first actor runs.
         let _ = mode.apply(Event::RecoveryStarted);
         let [front, order, commit, publish] =
-            [Arbiter::try_new()?, Arbiter::try_new()?, Arbiter::try_new()?, Arbiter::try_new()?];
+            [starter.thread()?, starter.thread()?, starter.thread()?, starter.thread()?];
         let reader = store.reader();
         let (newest, published) = (Arc::default(), Arc::new(ArcSwapOption::empty()));
-        let clock_suspect = Arc::new(AtomicBool::new(false));
+        let (clock_suspect, ages) = (Arc::new(AtomicBool::new(false)), Ages::default());
 
         let deps = publisher::Deps {
             signed: Arc::clone(&signed),
@@ -206,8 +220,9 @@ impl Pipeline {
             metrics: Arc::clone(&metrics),
             probe: probe.clone(),
         };
-        let publisher = starter.start(&publish.handle(), "root_publisher", LOOKS, || {
-            RootPublisher { deps, state: publisher::State::default() }
+        let publisher = starter.start(&publish, "root_publisher", LOOKS, || RootPublisher {
+            deps,
+            state: publisher::State::default(),
         });
 
         let deps = committer::Deps {
@@ -224,7 +239,7 @@ impl Pipeline {
             probe: probe.clone(),
         };
         let build = || Committer { deps, state: None };
-        let committer = starter.start(&commit.handle(), "committer", GROUPS, build);
+        let committer = starter.start(&commit, "committer", GROUPS, build);
 
         let deps = sequencer::Deps {
             committer: committer.clone(),
@@ -232,13 +247,14 @@ impl Pipeline {
             reader: reader.clone(),
             entries_max: settings.batch_max_entries,
             bytes_max: settings.batch_max_bytes,
+            ages: ages.clone(),
             metrics: Arc::clone(&metrics),
             probe: probe.clone(),
         };
         let build = || Sequencer { deps, state: sequencer::State::default() };
-        let sequencer = starter.start(&order.handle(), "sequencer", settings.queue_commit, build);
+        let sequencer = starter.start(&order, "sequencer", settings.queue_commit, build);
 
-        let upstreams = starter.breakers(&front.handle());
+        let upstreams = starter.breakers(&front);
         let deps = prevalidator::Deps {
             sequencer: sequencer.clone(),
             capabilities: Arc::clone(&capabilities),
@@ -257,11 +273,11 @@ impl Pipeline {
             metrics: Arc::clone(&metrics),
             probe: probe.clone(),
         };
-        let build = || Ingress { deps, twins: Twins::default(), next: 0 };
-        let ingress = starter.start(&front.handle(), "ingress", settings.queue_ingress, build);
-        let deps = (mode.clone(), probe);
-        let build = || Admin { mode: deps.0, probe: deps.1 };
-        let admin = starter.start(&front.handle(), "admin", ORDERS, build);
+        let build = || Ingress { deps, twins: Twins::default(), next: 0, messages: 0 };
+        let ingress = starter.start(&front, "ingress", settings.queue_ingress, build);
+        let (mode_too, writer) = (mode.clone(), committer.clone());
+        let build = || Admin { mode: mode_too, committer: writer, probe };
+        let admin = starter.start(&front, "admin", ORDERS, build);
 
         capacities(&metrics, settings);
         let observers = starter.cares.iter().cloned().map(Observer::new).collect();
@@ -270,6 +286,9 @@ impl Pipeline {
                 doors: Doors { ingress, pool, sequencer, committer, publisher, admin },
                 cares: starter.cares,
                 observers: Mutex::new(observers),
+                measuring: Mutex::default(),
+                threads: starter.threads,
+                ages,
                 budget: Budget::new(settings.inflight),
                 breakers: upstreams,
                 mode,
@@ -294,8 +313,8 @@ fn prevalidators(
 ) -> std::io::Result<Vec<Door<Prevalidator>>> {
     let each = (settings.queue_prevalidator / settings.prevalidators).max(1);
     let start = |_| {
-        let (arbiter, deps) = (Arbiter::try_new()?, deps.clone());
-        Ok(starter.start(&arbiter.handle(), "prevalidator", each, || Prevalidator { deps }))
+        let (arbiter, deps) = (starter.thread()?, deps.clone());
+        Ok(starter.start(&arbiter, "prevalidator", each, || Prevalidator { deps }))
     };
     (0..settings.prevalidators).map(start).collect()
 }

@@ -200,9 +200,9 @@ section! {
 section! {
     /// `[commit]`
     CommitConfig {
-        /// Entries that close a commit group.
+        /// Most entries of a commit group; a larger request goes alone.
         batch_max_entries: usize,
-        /// Bytes of canonical entries that close a commit group.
+        /// Most bytes of bodies in a commit group; a larger request goes alone.
         #[serde(with = "bytes")]
         batch_max_bytes: u64,
         /// Most holds that expire at the head of one group.

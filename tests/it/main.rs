@@ -3,6 +3,7 @@
 
 mod actix_facts;
 mod http;
+mod pipeline;
 mod supervised;
 mod support;
 mod whole;

@@ -57,6 +57,8 @@ pub struct BreakerState {
     pub(super) era: u64,
     /// Openings so far; a failed trial prolongs one and begins none.
     pub openings: u64,
+    /// Length of all openings that have ended.
+    open_before: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +73,8 @@ impl BreakerState {
         self.opening.is_none()
     }
 
-    const NEW: BreakerState = BreakerState { opening: None, era: 0, openings: 0 };
+    const NEW: BreakerState =
+        BreakerState { opening: None, era: 0, openings: 0, open_before: Duration::ZERO };
 
     /// Whether calls may pass at that time.
     pub fn phase(&self, now: Instant) -> Phase {
@@ -86,6 +89,11 @@ impl BreakerState {
     pub fn open_for(&self, now: Instant) -> Duration {
         let since = |opening: Opening| now.saturating_duration_since(opening.since);
         self.opening.map_or(Duration::ZERO, since)
+    }
+
+    /// How long it was open in all, up to now.
+    pub fn open_in_all(&self, now: Instant) -> Duration {
+        self.open_before.saturating_add(self.open_for(now))
     }
 }
 
@@ -105,9 +113,9 @@ impl Breaker {
     }
 
     /// A closed breaker that follows on another's state; that one's calls are not heard.
-    pub(super) fn following(limits: Limits, state: BreakerState) -> Self {
+    pub(super) fn following(limits: Limits, state: BreakerState, now: Instant) -> Self {
         let mut breaker = Breaker { limits, failures: 0, state };
-        breaker.turn(None);
+        breaker.close(now);
         breaker
     }
 
@@ -131,9 +139,14 @@ impl Breaker {
                     self.state.openings += 1;
                 }
             }
-            (Some(_), Outcome::Answered) => self.turn(None),
+            (Some(_), Outcome::Answered) => self.close(now),
             (Some(opening), Outcome::Failed) => self.turn(Some(Opening { trial_at, ..opening })),
         }
+    }
+
+    fn close(&mut self, now: Instant) {
+        self.state.open_before = self.state.open_in_all(now);
+        self.turn(None);
     }
 
     fn turn(&mut self, opening: Option<Opening>) {
@@ -198,7 +211,17 @@ mod tests {
         assert_eq!([10_999, 11_000].map(|ms| state.phase(at(ms))), [Open, HalfOpen]);
         assert_eq!(state.open_for(at(11_000)), Duration::from_secs(11), "trials do not reset it");
         breaker.record(state, Answered, at(12_000));
-        assert_eq!(breaker.state().open_for(at(12_000)), Duration::ZERO);
+        let closed = breaker.state();
+        assert_eq!(closed.open_for(at(12_000)), Duration::ZERO);
+        assert_eq!(closed.open_in_all(at(90_000)), Duration::from_secs(12));
+        (0..3).for_each(|_| breaker.record(closed, Failed, at(20_000)));
+        assert_eq!(breaker.state().open_in_all(at(21_000)), Duration::from_secs(13));
+        let anew = Breaker::following(LIMITS, breaker.state(), at(22_000));
+        assert_eq!(
+            anew.state().open_in_all(at(90_000)),
+            Duration::from_secs(14),
+            "a crash ends one"
+        );
     }
 
     #[test]
@@ -211,7 +234,7 @@ mod tests {
         breaker.record(closed, Answered, start + LIMITS.open);
         breaker.record(closed, Failed, start + LIMITS.open);
         assert_eq!(breaker.state(), open, "neither closes nor prolongs");
-        let anew = Breaker::following(LIMITS, open);
+        let anew = Breaker::following(LIMITS, open, start);
         assert_eq!(anew.state().phase(start), Closed);
         assert_ne!(anew.state().era, open.era, "a restarted breaker hears no old call");
     }

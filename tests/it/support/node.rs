@@ -8,6 +8,7 @@ use ron_ledger::actors::pipeline::{Answer, Bearer, Pipeline, Submission};
 use ron_ledger::actors::probe::{Probe, Trigger};
 use ron_ledger::app;
 use ron_ledger::capability::Peer;
+use ron_ledger::config::Config;
 use ron_ledger::http::{Settings, Shared};
 use ron_ledger::ledger::entry::Entry;
 use ron_ledger::ledger::reason::Reject;
@@ -41,11 +42,16 @@ impl Node {
         let config = keys.config(profile, more);
         let (probe, trigger) = Probe::armable();
         let pipeline = app::open(&config, probe).unwrap();
-        let shared = Shared::new(pipeline.clone(), Settings::of(&config));
-        let token = keys.master();
-        let node = Node { keys, pipeline, trigger, shared, token };
+        let node = Self::around(keys, &config, pipeline, trigger);
         node.until("the ledger is ready", |node| node.pipeline.readiness().ready).await;
         node
+    }
+
+    /// Around a pipeline that was put together by hand; perhaps not ready.
+    pub fn around(keys: Keys, config: &Config, pipeline: Pipeline, trigger: Arc<Trigger>) -> Self {
+        let shared = Shared::new(pipeline.clone(), Settings::of(config));
+        let token = keys.master();
+        Node { keys, pipeline, trigger, shared, token }
     }
 
     /// Waits until it holds.

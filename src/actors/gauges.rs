@@ -1,0 +1,93 @@
+//! The metrics that nobody counts as they happen: read off the doors, the breakers and the store when
+//! they are asked for.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::breaker::{BreakerHandle, Target};
+use super::door::Door;
+use super::pipeline::Pipeline;
+use crate::telemetry::{Metrics, Queue, Target as Label};
+
+impl Pipeline {
+    /// The metrics, their gauges brought up to date: for a scrape, as it asks the store.
+    pub fn measure(&self) -> &Arc<Metrics> {
+        let (inner, now) = (&*self.inner, Instant::now());
+        let metrics = &inner.metrics;
+        // What is set from a difference must not be set by two at once.
+        let _one_at_a_time = inner.measuring.lock();
+        let doors = &inner.doors;
+        let preval: usize = doors.pool.iter().map(Door::depth).sum();
+        for (queue, depth) in [
+            (Queue::Ingress, doors.ingress.depth()),
+            (Queue::Preval, preval),
+            (Queue::Commit, doors.sequencer.depth()),
+        ] {
+            metrics.queue_depth.of(queue).set(depth as i64);
+        }
+        let used = inner.budget.used();
+        metrics.inflight_requests.set(used.requests as i64);
+        metrics.inflight_bytes.set(used.bytes as i64);
+        metrics.committer_lag_ms.set(inner.ages.oldest_ms(now) as i64);
+        metrics.safe_mode.set(i64::from(inner.mode.get().safe_reason().is_some()));
+        let lag = inner.reader.derived_lag() as i64;
+        metrics.derived_lag_entries.set(lag);
+        metrics.overlay_entries.set(lag);
+        metrics.head_seq.set(inner.reader.head().seq as i64);
+        if let Ok(usage) = inner.reader.usage() {
+            metrics.store_bytes.set(usage.bytes_own as i64);
+        }
+        inner.breakers.iter().for_each(|breaker| measure_breaker(metrics, breaker, now));
+        metrics
+    }
+}
+
+fn measure_breaker(metrics: &Metrics, breaker: &BreakerHandle, now: Instant) {
+    let label = match breaker.target() {
+        Target::Kms => Label::Kms,
+        Target::Policy => Label::Policy,
+        Target::Wallet => Label::Wallet,
+    };
+    let state = breaker.state();
+    let openings = metrics.breaker_open.of(label);
+    openings.inc_by(state.openings.saturating_sub(openings.get()));
+    metrics.breaker_open_seconds.of(label).set(state.open_for(now).as_secs_f64());
+    let total = metrics.breaker_open_seconds_total.of(label);
+    // `now` may be a little older than what another scrape saw.
+    total.inc_by((state.open_in_all(now).as_secs_f64() - total.get()).max(0.0));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use actix::Arbiter;
+
+    use super::*;
+    use crate::actors::breaker::{self, Breaker, Limits, Outcome};
+    use crate::actors::supervise::Policy;
+
+    #[actix_rt::test]
+    async fn an_opening_is_counted_once_and_its_time_goes_on() {
+        let (limits, metrics) = (Limits { failures: 1, ..Limits::default() }, Metrics::new());
+        let (handle, _care) = breaker::start(
+            &Arbiter::current(),
+            Target::Policy,
+            limits,
+            Policy::default(),
+            Arc::new(()),
+        );
+        let unborn = Breaker::new(limits).state();
+        handle.watch().wait_for(|state| *state != unborn).await.unwrap();
+        handle.may_call().unwrap().ended(Outcome::Failed);
+        handle.watch().wait_for(|state| !state.is_closed()).await.unwrap();
+        let opened = Instant::now();
+        for seconds in [10, 10, 20, 15] {
+            measure_breaker(&metrics, &handle, opened + Duration::from_secs(seconds));
+        }
+        assert_eq!(metrics.breaker_open.of(Label::Policy).get(), 1);
+        assert_eq!(metrics.breaker_open_seconds.of(Label::Policy).get().floor(), 15.0);
+        assert_eq!(metrics.breaker_open_seconds_total.of(Label::Policy).get().floor(), 20.0);
+        assert_eq!(metrics.breaker_open.of(Label::Kms).get(), 0);
+    }
+}
