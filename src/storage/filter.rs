@@ -152,6 +152,8 @@ mod tests {
 
     use super::*;
 
+    type Saved = BTreeMap<Vec<u8>, Vec<u8>>;
+
     fn filled(bytes: u64, keys: std::ops::Range<u128>) -> Filter {
         let mut filter = Filter::new(bytes).unwrap();
         // As time-ordered ids are: neighbours differ in a few low bits.
@@ -171,9 +173,9 @@ mod tests {
     #[test]
     fn what_is_saved_comes_back_and_what_is_damaged_does_not() {
         let filter = filled(3 << 20, 0..10_000);
-        let saved: BTreeMap<Vec<u8>, Vec<u8>> = filter.records(77).collect();
+        let saved: Saved = filter.records(77).collect();
         assert_eq!(saved.len(), 4);
-        let restored = |bytes: u64, saved: &BTreeMap<Vec<u8>, Vec<u8>>| {
+        let restored = |bytes: u64, saved: &Saved| {
             let mut empty = Filter::new(bytes).unwrap();
             let load = |key: &[u8]| Ok::<_, Infallible>(saved.get(key).cloned());
             let Ok(height) = empty.restore(load);
@@ -181,7 +183,7 @@ mod tests {
         };
         assert_eq!(restored(3 << 20, &saved), (Some(77), filter));
         assert_eq!(restored(2 << 20, &saved).0, None, "another size");
-        let damage: [fn(&mut BTreeMap<Vec<u8>, Vec<u8>>); 5] = [
+        let damage: [fn(&mut Saved); 5] = [
             |saved| _ = saved.remove(&[][..]),
             |saved| _ = saved.remove(&2u32.to_be_bytes()[..]),
             |saved| saved.get_mut(&1u32.to_be_bytes()[..]).unwrap()[9] ^= 1,
