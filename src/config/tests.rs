@@ -1,3 +1,5 @@
+//! Where a value comes from, what is refused, and that the documents list every key.
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;

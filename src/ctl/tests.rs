@@ -1,3 +1,5 @@
+//! The command line as a whole: its examples, its exit codes, and what it never shows.
+
 use clap::{CommandFactory as _, Parser as _};
 
 use super::*;

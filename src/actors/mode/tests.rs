@@ -1,3 +1,5 @@
+//! Every move of the mode, legal and illegal, and what no order of them can do.
+
 use super::{Bar, Checker::*, Event::*, Fault, IllegalMove::*, Mode, ModeCell, SafeReason as R};
 use super::{Event, IllegalMove, UnknownModeName, WayOut};
 

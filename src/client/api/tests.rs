@@ -1,3 +1,5 @@
+//! The client against a server that answers by a script.
+
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 

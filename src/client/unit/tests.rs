@@ -1,3 +1,5 @@
+//! Units as lines of a file: there and back, and what is no unit.
+
 use proptest::prelude::*;
 
 use super::*;

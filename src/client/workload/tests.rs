@@ -1,3 +1,5 @@
+//! Workloads: the same from a seed, whole, and accepted by the real ledger.
+
 use std::collections::BTreeMap;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Sending a file: order, retries and the report.
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 

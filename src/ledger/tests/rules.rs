@@ -1,3 +1,5 @@
+//! The rules of each kind, by examples.
+
 use crate::ledger::entry::{Entry, EntryId, Kind};
 use crate::ledger::names::{AccountId, AccountKey, Asset, IdemId};
 use crate::ledger::plan::Outcome;

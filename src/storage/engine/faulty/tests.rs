@@ -1,3 +1,5 @@
+//! The faulty engine keeps the contract, and fails exactly as it is told to.
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::super::MemoryEngine;

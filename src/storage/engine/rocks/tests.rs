@@ -1,3 +1,5 @@
+//! The RocksDB engine: the contract, crashes, and the settings that durability rests on.
+
 use std::fs;
 
 use rocksdb::WaitForCompactOptions;
