@@ -84,7 +84,10 @@ fn arrows_point_down() {
     let floors = arrows::floors(&lib);
     let declared = lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
     for module in declared {
-        assert!(floors.iter().any(|(name, _)| name == module), "{module} has no floor in src/lib.rs");
+        assert!(
+            floors.iter().any(|(name, _)| name == module),
+            "{module} has no floor in src/lib.rs"
+        );
     }
     hold(|source| arrows::upward(source, &floors));
 }
@@ -128,7 +131,8 @@ fn a_metric_is_named_in_one_place() {
 
 #[test]
 fn files_of_tests_are_told_by_their_declaration() {
-    let text = "mod a;\n#[cfg(test)]\nmod contract;\n#[cfg(test)]\npub mod t;\n#[cfg(test)]\nmod x {}";
+    let text =
+        "mod a;\n#[cfg(test)]\nmod contract;\n#[cfg(test)]\npub mod t;\n#[cfg(test)]\nmod x {}";
     assert_eq!(test_modules_of("src/a/mod.rs", text), ["src/a/contract", "src/a/t"]);
     assert_eq!(test_modules_of("src/a/b.rs", text)[0], "src/a/b/contract");
 }

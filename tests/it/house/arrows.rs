@@ -234,7 +234,11 @@ mod samples {
             "use super::storage;",
         ] {
             let found = shown(upward(&sample("src/ledger/mod.rs", text), &floors));
-            assert_eq!(found, ["src/ledger/mod.rs:1: floor 0 names `storage` of floor 1"], "{text}");
+            assert_eq!(
+                found,
+                ["src/ledger/mod.rs:1: floor 0 names `storage` of floor 1"],
+                "{text}"
+            );
         }
         let inner = sample("src/ledger/plan.rs", "use super::super::config;\nuse super::storage;");
         assert_eq!(shown(upward(&inner, &floors)).len(), 1);

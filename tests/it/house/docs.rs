@@ -105,7 +105,8 @@ fn tests_of(source: &Source, module: &str) -> Vec<String> {
 fn tests_missing(page: &Page, tests: &BTreeSet<String>) -> Vec<Finding> {
     page.check(|text| {
         let is_path = |part: &str| {
-            !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase() || "_0123456789".contains(c))
+            !part.is_empty()
+                && part.chars().all(|c| c.is_ascii_lowercase() || "_0123456789".contains(c))
         };
         let looks = text.split("::").count() > 1 && text.split("::").all(is_path);
         let last = text.rsplit("::").next().unwrap_or_default();
@@ -153,7 +154,9 @@ fn routes_of(code: &str) -> BTreeSet<(&'static str, String)> {
     for (plane, code) in [("API", api), ("metrics", metrics)] {
         for (method, mark) in [("GET", ".service(get(\""), ("POST", "web::resource(\"")] {
             let paths = code.split(mark).skip(1).filter_map(|rest| rest.split('"').next());
-            found.extend(paths.map(|path| (plane, format!("{method} {}", path.trim_end_matches('*')))));
+            found.extend(
+                paths.map(|path| (plane, format!("{method} {}", path.trim_end_matches('*')))),
+            );
         }
     }
     found
@@ -203,7 +206,8 @@ fn links_broken(page: &Page) -> Vec<Finding> {
 
 /// Paths of this repository in backticks.
 fn files_missing(page: &Page) -> Vec<Finding> {
-    const FOLDERS: &[&str] = &["src/", "tests/", "docs/", "configs/", "scripts/", "systemd/", "benches/"];
+    const FOLDERS: &[&str] =
+        &["src/", "tests/", "docs/", "configs/", "scripts/", "systemd/", "benches/"];
     page.check(|text| {
         let is_ours = FOLDERS.iter().any(|folder| text.starts_with(folder));
         let is_plain = !text.contains(['*', ' ', '<']);
@@ -219,8 +223,11 @@ fn keys_unknown(page: &Page, keys: &BTreeSet<String>) -> Vec<Finding> {
         let (section, rest) = key.split_once('.')?;
         let is_section = keys.iter().any(|known| known.starts_with(&format!("{section}.")));
         let is_key = rest.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-        (is_section && is_key && !["md", "rs", "toml", "py", "key"].contains(&rest) && !keys.contains(key))
-            .then(|| format!("there is no setting `{key}`"))
+        (is_section
+            && is_key
+            && !["md", "rs", "toml", "py", "key"].contains(&rest)
+            && !keys.contains(key))
+        .then(|| format!("there is no setting `{key}`"))
     })
 }
 
@@ -258,12 +265,14 @@ fn every_link_file_setting_and_metric_that_a_document_names_is_there() {
 fn commands_unknown(page: &Page) -> Vec<Finding> {
     const NAME: &str = "ron-ledgerctl ";
     let mut found = Vec::new();
-    let blocks = page.lines().filter(|(_, _, fenced)| *fenced).map(|(at, line, _)| (at, line, true));
+    let blocks =
+        page.lines().filter(|(_, _, fenced)| *fenced).map(|(at, line, _)| (at, line, true));
     let inline = page.quoted().into_iter().map(|(at, text)| (at, text, false));
     for (line, text, whole) in blocks.chain(inline) {
         let starts = text.match_indices(NAME).map(|(at, _)| at);
-        for at in starts.filter(|&at| at == 0 || text[..at].ends_with([' ', '(', '/'])) {
-            let command = text[at..].split(['|', '>', ')', '#', ';', '&']).next().unwrap_or_default();
+        for at in starts.filter(|&at| at == 0 || text[..at].ends_with([' ', '('])) {
+            let command =
+                text[at..].split(['|', '>', ')', '#', ';', '&']).next().unwrap_or_default();
             if let Err(error) = parse(command, whole) {
                 found.push(page.finding(line, format!("`{}`: {error}", command.trim())));
             }
