@@ -177,7 +177,7 @@ const PURE: &[&str] = &[
 
 pub fn never(source: &Source, rule: &Never) -> Vec<Finding> {
     let spared = |except: &&str| source.path.starts_with(*except);
-    if !source.path.starts_with(rule.folder) || rule.except.iter().any(|except| spared(&except)) {
+    if !source.path.starts_with(rule.folder) || rule.except.iter().any(spared) {
         return Vec::new();
     }
     let mut found = Vec::new();
