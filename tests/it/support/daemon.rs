@@ -15,6 +15,13 @@ pub use rustix::process::Signal;
 /// A daemon that takes longer to start or to stop has hung.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// For tests that are not about time, on machines that have much else to do.
+pub const PATIENT: [(&str, &str); 3] = [
+    ("limits.request_deadline", "9s"),
+    ("drain.deadline", "10s"),
+    ("supervision.stuck_after", "20s"),
+];
+
 pub struct Daemon {
     child: Child,
     log: Receiver<String>,
@@ -122,6 +129,21 @@ impl Daemon {
 
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// A life that a kill -9 ends after this time, wherever it is by then.
+    pub fn cut_short(keys: &Keys, profile: &str, more: &[(&str, &str)], after: Duration) {
+        let mut command = Self::program();
+        configure(&mut command, keys, profile, more);
+        let mut child = launch(&mut command);
+        std::thread::sleep(after);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Closes this end of the log. The daemon finds out when it has said one more line.
+    pub fn stop_listening(&mut self) {
+        self.log = channel().1;
     }
 
     /// kill -9, and the process is gone.

@@ -1,9 +1,11 @@
 //! Sends a workload over one connection, in order, and keeps what became of each entry.
 
+use std::fmt;
+
 use ron_ledger::client::unit::{Packed, UnitIn, pack};
 use ron_ledger::client::workload::{Spec, Workload};
 use ron_ledger::client::{Client, ClientError};
-use ron_ledger::http::dto::{AnswerOut, RequestIn, Status};
+use ron_ledger::http::dto::{AnswerOut, RequestIn, ResultOut, Status};
 use ron_ledger::ledger::names::KeyName;
 
 use super::keys::CAPABILITY;
@@ -27,6 +29,17 @@ impl Fate {
     }
 }
 
+/// One word: its place, or the reason why it has none.
+impl fmt::Display for Fate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fate::Committed(seq) => write!(f, "+{seq}"),
+            Fate::Replayed(seq) => write!(f, "={seq}"),
+            Fate::Rejected(reason) => f.write_str(reason),
+        }
+    }
+}
+
 /// A spec whose entries name the tests' capability.
 pub fn spec(entries: usize, seed: u64) -> Spec {
     let capability = KeyName::new(CAPABILITY).unwrap();
@@ -42,7 +55,7 @@ pub fn requests(spec: Spec, batch: usize) -> impl Iterator<Item = RequestIn<'sta
 /// The fates of a request's entries, in order.
 pub fn fates(answer: &AnswerOut<'_>) -> Vec<Fate> {
     let mut reasons = answer.reasons.iter();
-    let fate = |(at, result): (usize, &ron_ledger::http::dto::ResultOut)| {
+    let fate = |(at, result): (usize, &ResultOut)| {
         assert_eq!(result.idx, at);
         match (result.status, result.seq) {
             (Status::Committed, Some(seq)) => Fate::Committed(seq),

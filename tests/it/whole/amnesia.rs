@@ -16,18 +16,19 @@ use crate::support::sending::{requests, send_all, spec};
 /// A tracer that takes longer to write its end has hung.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A life as any other: it ingests, is read, and stops. Returns what it held open for writing.
-async fn live(keys: &Keys, profile: &str, command: Command) -> BTreeSet<PathBuf> {
+/// A life as any other: it ingests, is read, and stops. Returns its pid and what it held open for
+/// writing.
+async fn live(keys: &Keys, profile: &str, command: Command) -> (u32, BTreeSet<PathBuf>) {
     let mut node = Daemon::spawn_by(command, keys, profile, &[("derived.flush_entries", "100")]);
     node.await_line("ready=1");
     let client = node.client(&keys.master());
     send_all(&client, requests(spec(1_000, 3), 50)).await;
     let picture = Picture::take(&client).await;
     picture.check_published(&client).await;
-    let open = open_for_writing(node.pid());
+    let (pid, open) = (node.pid(), open_for_writing(node.pid()));
     let (code, _, log) = node.stop();
     assert_eq!(code, Some(0), "{log:#?}");
-    open
+    (pid, open)
 }
 
 /// With a home and a place for temporary files inside of the watched directory.
@@ -115,7 +116,7 @@ fn writes(trace: &str) -> Vec<&str> {
 /// The program under a tracer that is not its parent: pid and exit code are the program's own.
 fn traced(trace: &Path) -> Command {
     let mut command = Command::new("strace");
-    command.env_clear().args(["-D", "-f", "-qq", "-o"]).arg(trace);
+    command.env_clear().args(["-D", "-f", "-q", "-o"]).arg(trace);
     command.args(["-e", "trace=%file,ftruncate,fallocate", "-e", "signal=none"]);
     command.arg(env!("CARGO_BIN_EXE_ron-ledgerd"));
     command
@@ -132,24 +133,21 @@ fn can_trace() -> bool {
     able
 }
 
-/// All of a trace, once the tracer has written the end.
-fn read_trace(path: &Path, pid_ends: &str) -> String {
-    let started = Instant::now();
-    loop {
-        let text = fs::read_to_string(path).unwrap();
-        if text.contains(pid_ends) {
-            return text;
-        }
-        assert!(started.elapsed() < PATIENCE, "the trace has no end:\n{text}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
+/// The whole trace of a life.
 async fn trace_of(profile: &str) -> String {
     let (keys, out) = (Keys::new(), tempfile::tempdir().unwrap());
     let path = out.path().join("trace");
-    live(&keys, profile, at_home(traced(&path), keys.dir())).await;
-    read_trace(&path, "+++ exited with 0 +++")
+    let (pid, _) = live(&keys, profile, at_home(traced(&path), keys.dir())).await;
+    // The tracer ends after the program, whose first thread is the last to end.
+    let (started, end) = (Instant::now(), format!("{pid} +++ exited with 0 +++"));
+    loop {
+        let trace = fs::read_to_string(&path).unwrap();
+        if trace.lines().any(|line| line.split_whitespace().eq(end.split(' '))) {
+            return trace;
+        }
+        assert!(started.elapsed() < PATIENCE, "the trace has no end:\n{trace}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 #[actix_rt::test]
@@ -180,7 +178,7 @@ async fn a_micronode_leaves_nothing_on_disk() {
     let keys = Keys::new();
     let program = at_home(Daemon::program(), keys.dir());
     let before = tree(keys.dir());
-    let open = live(&keys, "micronode", program).await;
+    let (_, open) = live(&keys, "micronode", program).await;
     assert_eq!(open, BTreeSet::new());
     assert_eq!(tree(keys.dir()), before);
 }
@@ -190,7 +188,7 @@ async fn the_watch_sees_what_a_macronode_leaves() {
     let keys = Keys::new();
     let program = at_home(Daemon::program(), keys.dir());
     let before = tree(keys.dir());
-    let open = live(&keys, "macronode", program).await;
+    let (_, open) = live(&keys, "macronode", program).await;
     assert!(open.iter().any(|path| path.starts_with(keys.dir().join("data"))), "{open:?}");
     assert!(tree(keys.dir()).len() > before.len());
 }

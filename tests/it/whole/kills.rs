@@ -10,7 +10,7 @@ use ron_ledger::client::workload::Spec;
 use ron_ledger::client::{BearerToken, Client, ClientError, ClientOptions};
 use ron_ledger::http::dto::RequestIn;
 
-use crate::support::daemon::Daemon;
+use crate::support::daemon::{Daemon, PATIENT};
 use crate::support::keys::Keys;
 use crate::support::picture::{Picture, published};
 use crate::support::sending::{Fate, requests, send, spec};
@@ -19,9 +19,6 @@ const LIVES: usize = 20;
 const CONNECTIONS: u64 = 4;
 /// The most entries that one connection sends in one life: reading all of them back takes time too.
 const ENTRIES_MAX: usize = 1_500;
-
-/// Flushes come often, so that kills hit them too.
-const SETTINGS: &[(&str, &str)] = &[("derived.flush_entries", "500")];
 
 /// One client: what it has yet to send, and all that it was told.
 struct Sender {
@@ -149,19 +146,20 @@ async fn twenty_kills_lose_nothing() {
     let seed = std::env::var("RON_KILLS_SEED").map_or(1, |seed| seed.parse().unwrap());
     println!("RON_KILLS_SEED={seed}");
     let mut random = StdRng::seed_from_u64(seed);
+    // Flushes come often, so that kills hit them too.
+    let settings = [&PATIENT[..], &[("derived.flush_entries", "500")]].concat();
     let keys = Keys::new();
     let token = keys.master();
     let senders = (0..CONNECTIONS).map(|n| Sender::new(seed * CONNECTIONS + n)).collect();
     let mut ledger = Ledger { senders, published: None };
     let mut unanswered = 0;
     for life in 0..LIVES {
-        if life % 4 == 3 {
-            // Killed once more, in the middle of its start.
-            let early = Daemon::spawn(&keys, "macronode", SETTINGS);
-            tokio::time::sleep(Duration::from_millis(random.random_range(0..30))).await;
-            early.kill();
+        if life % 2 == 0 {
+            // Killed in the middle of its start, and the first time while it makes the ledger.
+            let after = Duration::from_millis(random.random_range(1..150));
+            Daemon::cut_short(&keys, "macronode", &settings, after);
         }
-        let node = Daemon::start(&keys, "macronode", SETTINGS);
+        let node = Daemon::start(&keys, "macronode", &settings);
         let client = node.client(&token);
         let picture = ledger.check(&client).await;
         for sender in &mut ledger.senders {
@@ -170,7 +168,7 @@ async fn twenty_kills_lose_nothing() {
         }
         ledger.live(node, &token, random.random_range(20..400)).await;
     }
-    let node = Daemon::start(&keys, "macronode", SETTINGS);
+    let node = Daemon::start(&keys, "macronode", &settings);
     let picture = ledger.check(&node.client(&token)).await;
     println!("{} entries, {unanswered} requests had no answer", picture.size());
     assert!(unanswered > 0 && picture.size() > 1_000, "the kills hit nothing");

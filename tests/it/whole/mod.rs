@@ -5,6 +5,7 @@ mod command_line;
 mod determinism;
 mod kills;
 mod lives;
+mod logs;
 mod starts;
 mod stops;
 mod tls;

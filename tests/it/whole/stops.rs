@@ -1,5 +1,7 @@
 //! A stop in the middle of a load: every request is answered, and what was acknowledged is kept.
 
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -11,6 +13,7 @@ use crate::support::daemon::{Daemon, Signal};
 use crate::support::entries::mint;
 use crate::support::keys::Keys;
 use crate::support::picture::Picture;
+use crate::support::sending::{requests, send_all, spec};
 
 const CONNECTIONS: usize = 8;
 
@@ -92,4 +95,48 @@ async fn sigterm_answers_everyone_and_loses_nothing() {
 #[actix_rt::test]
 async fn sigint_answers_everyone_and_loses_nothing() {
     check(Signal::INT).await;
+}
+
+#[test]
+fn connections_that_hang_do_not_hold_up_the_end() {
+    let keys = Keys::new();
+    let node = Daemon::start(&keys, "macronode", &[]);
+    let hanging = [
+        "",
+        "GET /hea",
+        "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        "POST /ingest HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n{",
+    ];
+    let hanging = hanging.map(|text| {
+        let mut socket = TcpStream::connect(node.api.strip_prefix("http://").unwrap()).unwrap();
+        socket.write_all(text.as_bytes()).unwrap();
+        socket
+    });
+    node.signal(Signal::TERM);
+    let (code, took, log) = node.ended();
+    assert_eq!(code, Some(0), "{log:#?}");
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    drop(hanging);
+}
+
+/// At any moment of a start that has work to do.
+#[actix_rt::test]
+async fn a_stop_during_recovery_is_orderly() {
+    let keys = Keys::new();
+    let token = keys.master();
+    let node = Daemon::start(&keys, "macronode", &[]);
+    send_all(&node.client(&token), requests(spec(5_000, 1), 500)).await;
+    let before = Picture::take(&node.client(&token)).await;
+    assert_eq!(node.stop().0, Some(0));
+    for round in 0..10 {
+        std::fs::remove_dir_all(keys.dir().join("data/derived")).unwrap();
+        let node = Daemon::spawn(&keys, "macronode", &[]);
+        std::thread::sleep(Duration::from_millis(5 * round));
+        let (code, _, log) = node.stop();
+        assert_eq!(code, Some(0), "{log:#?}");
+    }
+    let node = Daemon::start(&keys, "macronode", &[]);
+    let after = Picture::take(&node.client(&token)).await;
+    assert!(after.canonical == before.canonical);
+    assert_eq!((after.balances, after.supply), (before.balances, before.supply));
 }
