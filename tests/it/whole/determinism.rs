@@ -34,9 +34,9 @@ fn expected() -> Run {
     Run {
         entries: 97_881,
         root: text("d52728a225983f0b8b8cf7dd47b7b0063e2ba78546a2282dfe56b3c632481400"),
-        roots: text("?"),
-        fates: text("?"),
-        balances: text("?"),
+        roots: text("693b1c1e44bb3e81"),
+        fates: text("a1c5b12e52258749"),
+        balances: text("c85be405ce58531d"),
     }
 }
 
