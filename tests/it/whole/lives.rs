@@ -1,7 +1,5 @@
 //! A node starts, serves, stops in order, and goes on where it was.
 
-use std::time::Duration;
-
 use ron_ledger::client::unit::to_wire;
 use ron_ledger::client::workload::Spec;
 use ron_ledger::client::{Client, ClientError};
@@ -30,9 +28,8 @@ async fn a_micronode_serves_and_stops_in_order() {
     assert_eq!(answer.durability, "memory");
     let account = client.account("bob").await.unwrap();
     assert_eq!(account.assets[0].available.0, 30);
-    let (code, took, log) = node.stop();
+    let (code, _, log) = node.stop();
     assert_eq!(code, Some(0), "{log:#?}");
-    assert!(took < Duration::from_secs(3), "{took:?}");
     for line in ["ready=1", "committer=online", "drained"] {
         assert!(log.iter().any(|said| said.contains(line)), "{line} in {log:#?}");
     }
