@@ -5,18 +5,22 @@ mod node;
 mod panics;
 
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::listen::Listeners;
 use crate::actors::pipeline::Pipeline;
 use crate::actors::probe::Probe;
-use crate::config::Config;
+use crate::config::{Config, Profile};
+use crate::storage::files::{DirLock, FileError};
 
 pub use self::listen::TlsError;
 pub use self::node::{OpenError, open};
 pub use self::panics::log_panics;
+
+/// How long the store may take to close after the drain's deadline.
+const CLOSING: Duration = Duration::from_millis(500);
 
 /// The exit codes of `ron-ledgerd`. Units and scripts depend on them: they never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,10 +102,16 @@ pub async fn run(config: &Config) -> Result<Exit, StartError> {
             Exit::Broken
         }
     };
-    announcer.abort();
-    if let Err(leaked) = drain(config, &pipeline, listeners).await {
+    let deadline = Instant::now() + config.drain.deadline;
+    if let Err(leaked) = drain(&pipeline, listeners, deadline).await {
         tracing::error!(actors = leaked.0, "actors did not end in time");
         exit = Exit::Broken;
+    }
+    announcer.abort();
+    // Its end is a cancellation; by then it has let go of the pipeline.
+    drop((announcer.await, pipeline));
+    if !is_closed(config, deadline + CLOSING).await {
+        tracing::warn!("the store is still in use at the end of the process");
     }
     Ok(exit)
 }
@@ -114,17 +124,32 @@ fn stop_asked(signal: &str) -> Exit {
 /// First the pipeline, so that what was accepted is answered over connections that still stand; then
 /// the listeners. Both together keep to `drain.deadline`.
 async fn drain(
-    config: &Config,
     pipeline: &Pipeline,
     listeners: Listeners,
+    deadline: Instant,
 ) -> Result<(), crate::actors::pipeline::Leaked> {
     let started = Instant::now();
-    let deadline = started + config.drain.deadline;
     let outcome = pipeline.drain(deadline).await;
     let in_time = listeners.stop(deadline).await;
     let (head, millis) = (pipeline.reader().head().seq, started.elapsed().as_millis() as u64);
     tracing::info!(head, millis, connections_in_time = in_time, "drained");
     outcome
+}
+
+/// Waits until nobody has the store open, as told by its lock, which goes last. A process that ends
+/// before that takes RocksDB's own state from under its threads, and is aborted by them.
+async fn is_closed(config: &Config, deadline: Instant) -> bool {
+    if config.profile == Profile::Micronode {
+        return true;
+    }
+    loop {
+        match DirLock::acquire(&config.node.data_dir) {
+            Err(FileError::InUse { .. }) if Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            outcome => return outcome.is_ok(),
+        }
+    }
 }
 
 /// A log line whenever the ledger starts or stops taking writes.

@@ -1,5 +1,7 @@
 //! From a configuration to a running pipeline: keys, engine, store, actors.
 
+use std::error::Error;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -24,10 +26,10 @@ const SIGNED: &str = "signed";
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The root keys.
-    #[error("capabilities.keyring_dir: {0}; `ron-ledgerctl init` makes what is missing")]
+    #[error("capabilities.keyring_dir: {}{}", .0, hint(.0))]
     Keyring(#[from] KeyringError),
     /// The signing key.
-    #[error("capabilities.signing_dir: {0}; `ron-ledgerctl init` makes what is missing")]
+    #[error("capabilities.signing_dir: {}{}", .0, hint(.0))]
     SigningKey(#[from] SigningKeyError),
     /// A key of another ledger.
     #[error(
@@ -65,7 +67,16 @@ pub enum OpenError {
     Random(getrandom::Error),
     /// No threads.
     #[error("cannot start the actors' threads: {0}")]
-    Threads(#[from] std::io::Error),
+    Threads(#[from] io::Error),
+}
+
+/// What to do about a key that is not there. The other errors say it themselves.
+fn hint(error: &dyn Error) -> &'static str {
+    let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    match cause.map(io::Error::kind) {
+        Some(io::ErrorKind::NotFound) => "; `ron-ledgerctl init` makes what is missing",
+        _ => "",
+    }
 }
 
 /// Opens the ledger of a validated configuration and starts its actors, with a probe in them. Call it

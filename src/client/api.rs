@@ -15,7 +15,8 @@ use zeroize::Zeroizing;
 use super::error::shown;
 use super::{BearerToken, ClientError};
 use crate::http::dto::{
-    AccountOut, AnswerOut, EntryAtOut, ErrorOut, HoldOut, RequestIn, RootsOut, SupplyOut,
+    AccountOut, AnswerOut, EntriesOut, EntryAtOut, ErrorOut, HoldOut, RequestIn, RootsOut,
+    SupplyOut,
 };
 
 /// The longest answer that is read, in bytes.
@@ -122,6 +123,19 @@ impl Client {
     /// [`ClientError`]; 404 beyond the head.
     pub async fn entry(&self, seq: u64) -> Result<EntryAtOut<'static>, ClientError> {
         self.get(&["entries", &seq.to_string()], &[]).await
+    }
+
+    /// Entries from the seq `from` on, in order; a ledger gives no more than its own page at once.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn entries(
+        &self,
+        from: u64,
+        limit: usize,
+    ) -> Result<EntriesOut<'static>, ClientError> {
+        let query = [("from", from.to_string()), ("limit", limit.to_string())];
+        self.get(&["entries"], &query).await
     }
 
     /// The entry with that id.

@@ -137,7 +137,7 @@ section! {
     LedgerConfig {
         /// The asset of an entry that names none.
         default_asset: String,
-        /// Hash of a ledger that is created; an existing one keeps its own.
+        /// Hash of a ledger that is created; an existing one of another hash is refused.
         hash: HashChoice,
     }
 }

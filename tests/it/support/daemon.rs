@@ -1,17 +1,26 @@
 //! The daemon as a process of its own, as operators run it.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use ron_ledger::client::{BearerToken, Client, ClientOptions};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, kill_process};
 
 use super::keys::Keys;
 
+pub use rustix::process::Signal;
+
 /// A daemon that takes longer to start or to stop has hung.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// For tests that are not about time, on machines that have much else to do.
+pub const PATIENT: [(&str, &str); 3] = [
+    ("limits.request_deadline", "9s"),
+    ("drain.deadline", "10s"),
+    ("supervision.stuck_after", "20s"),
+];
 
 pub struct Daemon {
     child: Child,
@@ -32,7 +41,14 @@ impl Daemon {
 
     /// Started and listening.
     pub fn spawn(keys: &Keys, profile: &str, more: &[(&str, &str)]) -> Self {
-        Self::spawn_by(Command::new(env!("CARGO_BIN_EXE_ron-ledgerd")), keys, profile, more)
+        Self::spawn_by(Self::program(), keys, profile, more)
+    }
+
+    /// The program with nothing of this process's environment.
+    pub fn program() -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ron-ledgerd"));
+        command.env_clear();
+        command
     }
 
     /// As [`Daemon::spawn`], by a command that ends in the program's name (a tracer's, for instance).
@@ -42,17 +58,13 @@ impl Daemon {
         profile: &str,
         more: &[(&str, &str)],
     ) -> Self {
-        for (key, value) in keys.settings(profile, more) {
-            command.args(["--set", &format!("{key}={value}")]);
-        }
-        let mut child = command
-            .current_dir(keys.dir())
-            .env_clear()
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        configure(&mut command, keys, profile, more);
+        Self::of(command)
+    }
+
+    /// Started by a whole command line, and listening.
+    pub fn of(mut command: Command) -> Self {
+        let mut child = launch(&mut command);
         let (sender, log) = channel();
         let stderr = child.stderr.take().unwrap();
         std::thread::spawn(move || {
@@ -66,9 +78,31 @@ impl Daemon {
         let mut daemon = Daemon { child, log, lines: Vec::new(), api, metrics };
         let up = daemon.await_line("ron-ledgerd is up");
         let up: serde_json::Value = serde_json::from_str(&up).unwrap();
-        let url = |field: &str| format!("http://{}", up[field].as_str().unwrap());
-        (daemon.api, daemon.metrics) = (url("api"), url("metrics"));
+        let url = |scheme, field| format!("{scheme}://{}", up[field].as_str().unwrap());
+        let scheme = if up["tls"] == true { "https" } else { "http" };
+        (daemon.api, daemon.metrics) = (url(scheme, "api"), url("http", "metrics"));
         daemon
+    }
+
+    /// One that does not start: its exit code and all that it said.
+    ///
+    /// # Panics
+    /// When it does.
+    pub fn refused(keys: &Keys, profile: &str, more: &[(&str, &str)]) -> (Option<i32>, String) {
+        let mut command = Self::program();
+        configure(&mut command, keys, profile, more);
+        let mut child = launch(&mut command);
+        let started = Instant::now();
+        while child.try_wait().unwrap().is_none() {
+            if started.elapsed() > PATIENCE {
+                child.kill().unwrap();
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let mut said = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        assert!(!said.contains("ron-ledgerd is up"), "it starts:\n{said}");
+        (child.wait().unwrap().code(), said)
     }
 
     /// The next line of the log, now or later, with this text.
@@ -97,17 +131,40 @@ impl Daemon {
         self.child.id()
     }
 
+    /// A life that a kill -9 ends after this time, wherever it is by then.
+    pub fn cut_short(keys: &Keys, profile: &str, more: &[(&str, &str)], after: Duration) {
+        let mut command = Self::program();
+        configure(&mut command, keys, profile, more);
+        let mut child = launch(&mut command);
+        std::thread::sleep(after);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Closes this end of the log. The daemon finds out when it has said one more line.
+    pub fn stop_listening(&mut self) {
+        self.log = channel().1;
+    }
+
     /// kill -9, and the process is gone.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// SIGTERM. The exit code, how long it took, and the whole log.
-    pub fn stop(mut self) -> (Option<i32>, Duration, Vec<String>) {
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// SIGTERM, and [`Daemon::ended`].
+    pub fn stop(self) -> (Option<i32>, Duration, Vec<String>) {
+        self.signal(Signal::TERM);
+        self.ended()
+    }
+
+    /// Waits for its end. The exit code, how long it took from now, and the whole log.
+    pub fn ended(mut self) -> (Option<i32>, Duration, Vec<String>) {
         let started = Instant::now();
-        let pid = Pid::from_child(&self.child);
-        kill_process(pid, Signal::TERM).unwrap();
         while self.child.try_wait().unwrap().is_none() {
             assert!(started.elapsed() < PATIENCE, "does not stop:\n{}", self.lines.join("\n"));
             std::thread::sleep(Duration::from_millis(5));
@@ -117,6 +174,18 @@ impl Daemon {
         let code = self.child.wait().unwrap().code();
         (code, took, std::mem::take(&mut self.lines))
     }
+}
+
+fn configure(command: &mut Command, keys: &Keys, profile: &str, more: &[(&str, &str)]) {
+    for (key, value) in keys.settings(profile, more) {
+        command.args(["--set", &format!("{key}={value}")]);
+    }
+    command.current_dir(keys.dir());
+}
+
+fn launch(command: &mut Command) -> Child {
+    let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.spawn().unwrap()
 }
 
 /// A failed test leaves no process behind.

@@ -1,3 +1,11 @@
 //! The whole daemon as a process: what its clients, its operators and its disk see.
 
+mod amnesia;
+mod command_line;
+mod determinism;
+mod kills;
 mod lives;
+mod logs;
+mod starts;
+mod stops;
+mod tls;
