@@ -81,6 +81,7 @@ pub enum StartError {
 /// [`StartError`]; nothing was served then.
 pub async fn run(config: &Config) -> Result<Exit, StartError> {
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut hangup = signal(SignalKind::hangup())?;
     let pipeline = node::open(config, Probe::none())?;
     let listeners = listen::start(config, &pipeline)?;
     tracing::info!(
@@ -94,6 +95,12 @@ pub async fn run(config: &Config) -> Result<Exit, StartError> {
         "ron-ledgerd is up"
     );
     let announcer = actix_rt::spawn(announce(pipeline.clone()));
+    // Without a handler it would end the process undrained: a closed terminal is no reason to.
+    actix_rt::spawn(async move {
+        while hangup.recv().await.is_some() {
+            tracing::warn!("SIGHUP: nothing is reloaded while running, restart to change settings");
+        }
+    });
     let mut exit = tokio::select! {
         _ = term.recv() => stop_asked("SIGTERM"),
         _ = int.recv() => stop_asked("SIGINT"),

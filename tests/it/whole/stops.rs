@@ -155,3 +155,12 @@ async fn a_stop_during_recovery_is_orderly() {
     assert!(after.canonical == before.canonical);
     assert_eq!((after.balances, after.supply), (before.balances, before.supply));
 }
+
+#[test]
+fn a_hangup_is_no_stop() {
+    let keys = Keys::new();
+    let mut node = Daemon::start(&keys, "micronode", &[]);
+    node.signal(Signal::HUP);
+    node.await_line("SIGHUP");
+    assert_eq!(node.stop().0, Some(0));
+}
