@@ -302,7 +302,7 @@ fn a_saved_filter_comes_back_and_knows_what_came_after_it() {
     let (mut book, mut saved_at) = (Book::new(), 0);
     // Twice an orderly stop, then one without; each life goes on where the one before ended.
     for (part, orderly) in requests.chunks(100).zip([true, true, false, true]) {
-        let engine = RocksEngine::open(dir.path(), &RocksOptions::default()).unwrap();
+        let engine = RocksEngine::open(&dir.path().join("data"), &RocksOptions::default()).unwrap();
         let store = Store::open(Arc::new(engine), genesis(), options).unwrap();
         let (mut writer, _lease) = open(&store);
         assert_eq!(writer.filter_saved, saved_at);
