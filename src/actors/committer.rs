@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use super::clock::Clock;
 use super::door::{Door, Seated};
-use super::mode::{Bar, Event, Fault, IllegalMove, Mode, ModeCell, SafeReason, WayOut};
+use super::mode::{Bar, Checker, Event, Fault, IllegalMove, Mode, ModeCell, SafeReason, WayOut};
 use super::prevalidator::unix_ms;
 use super::probe::{Point, Probe};
 use super::publisher::{HeadCell, Look, RootPublisher};
@@ -156,6 +156,11 @@ impl Committer {
                 let clock = Clock::new(unix_ms(), Instant::now(), step, suspect);
                 let head = writer.head();
                 self.state = Some(State { writer, clock, _lease: lease });
+                if self.deps.newest.load().is_none() {
+                    // The first head is what the publisher waits for with its own check. Its reason
+                    // stands before this one leaves: the ledger is not ready in between.
+                    self.note(Event::CheckStarted(Checker::Publisher));
+                }
                 self.note(Event::RecoveredClean);
                 let crashed = |why| why == SafeReason::CommitterCrashed;
                 if self.deps.auto_clear && self.deps.mode.get().reasons().any(crashed) {

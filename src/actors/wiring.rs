@@ -202,10 +202,8 @@ impl Pipeline {
         let hooks = Arc::new(Watch { mode: mode.clone(), metrics: Arc::clone(&metrics) });
         let mut starter =
             Starter { policy: settings.policy, hooks, cares: Vec::new(), threads: Vec::new() };
-        // Writes are barred before the first actor runs, until the store is verified and the
-        // publisher has found its last checkpoint in it.
+        // Writes are barred before the first actor runs.
         let _ = mode.apply(Event::RecoveryStarted);
-        let _ = mode.apply(Event::CheckStarted(Checker::Publisher));
         let [front, order, commit, publish] =
             [starter.thread()?, starter.thread()?, starter.thread()?, starter.thread()?];
         let reader = store.reader();
