@@ -169,6 +169,8 @@ impl Committer {
                 tracing::info!(head = head.get().seq, root = %head.get().root, "committer=online");
                 self.publish(head);
             }
+            // `recovering` stands until the process has ended.
+            Err(RecoverError::Stopped) => tracing::info!("the recovery was stopped"),
             Err(error) => {
                 tracing::error!(%error, "the store is not opened for writes");
                 if let RecoverError::Gap { .. } = error {

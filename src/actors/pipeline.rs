@@ -29,6 +29,7 @@ use crate::accumulator::VerifierKey;
 use crate::capability::CachedVerifier;
 use crate::ledger::reason::Reject;
 use crate::storage::reader::Reader;
+use crate::storage::store::Stop;
 use crate::telemetry::{Metrics, Queue};
 
 pub use super::publisher::Published;
@@ -88,6 +89,7 @@ pub(super) struct Inner {
     pub(super) observers: Mutex<Vec<Observer>>,
     pub(super) measuring: Mutex<()>,
     pub(super) threads: Vec<ArbiterHandle>,
+    pub(super) recovery: Stop,
     pub(super) ages: Ages,
     pub(super) budget: Budget,
     pub(super) breakers: Arc<[BreakerHandle]>,
@@ -228,6 +230,7 @@ impl Pipeline {
         let inner = &*self.inner;
         // Not by way of the admin: a stuck actor must not hold up the end.
         let _ = inner.mode.apply(Event::Drain);
+        inner.recovery.stop();
         let in_time = tokio::time::timeout_at(deadline.into(), inner.empty(deadline)).await.is_ok();
         inner.cares.iter().for_each(Supervision::stop);
         let ended = async {

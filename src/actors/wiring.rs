@@ -206,7 +206,7 @@ impl Pipeline {
         let _ = mode.apply(Event::RecoveryStarted);
         let [front, order, commit, publish] =
             [starter.thread()?, starter.thread()?, starter.thread()?, starter.thread()?];
-        let reader = store.reader();
+        let (reader, recovery) = (store.reader(), store.stop());
         let (newest, published) = (Arc::default(), Arc::new(ArcSwapOption::empty()));
         let (clock_suspect, ages) = (Arc::new(AtomicBool::new(false)), Ages::default());
 
@@ -285,6 +285,7 @@ impl Pipeline {
             inner: Arc::new(Inner {
                 doors: Doors { ingress, pool, sequencer, committer, publisher, admin },
                 cares: starter.cares,
+                recovery,
                 observers: Mutex::new(observers),
                 measuring: Mutex::default(),
                 threads: starter.threads,

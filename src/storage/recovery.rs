@@ -18,6 +18,7 @@ use super::flusher::{HEIGHT, batch_of};
 use super::genesis::{Genesis, GenesisError};
 use super::overlay::Overlay;
 use super::seen;
+use super::store::Stop;
 use super::view::{PAGE, Shared};
 use super::writer::{HEAD, Lag, Writer, truth_batch};
 use crate::accumulator::{Hash, TileId, Tiles};
@@ -65,6 +66,9 @@ pub enum RecoverError {
         /// At which size.
         size: Seq,
     },
+    /// The process is about to end: see `store::Stop`.
+    #[error("the recovery was stopped on request")]
+    Stopped,
     /// The log has a hole.
     #[error("the log has no entry {missing}")]
     Gap {
@@ -101,6 +105,7 @@ pub(super) struct Plan<'a> {
     pub(super) signed: Option<&'a Anchor>,
     pub(super) filter_bytes: u64,
     pub(super) lag: Lag,
+    pub(super) stop: &'a Stop,
 }
 
 /// Verifies and replays. The writer has no flusher yet, and nobody else sees its overlay.
@@ -123,7 +128,7 @@ pub(super) fn recover(with: &Plan<'_>) -> Result<Writer, RecoverError> {
         }
         other => other?,
     };
-    replay(&mut writer, &head)?;
+    replay(&mut writer, &head, with.stop)?;
     Ok(writer)
 }
 
@@ -234,14 +239,14 @@ fn writer_at(with: &Plan<'_>, height: Seq) -> Result<Writer, RecoverError> {
         genesis: with.genesis.clone(),
         is_open: AtomicBool::new(true),
     };
-    let (filter, filter_saved) = seen::filter(engine, with.filter_bytes, height)?;
+    let (filter, filter_saved) = seen::filter(engine, with.filter_bytes, height, with.stop)?;
     let shared = Arc::new(shared);
     Ok(Writer { shared, tiles, filter, filter_saved, flusher: None, lag: with.lag })
 }
 
 /// Plans every block above the derived height again, and writes derived data on the way, so that
 /// memory stays bounded however much there is to do.
-fn replay(writer: &mut Writer, head: &Head) -> Result<(), RecoverError> {
+fn replay(writer: &mut Writer, head: &Head, stop: &Stop) -> Result<(), RecoverError> {
     loop {
         let next = writer.head().get().seq + 1;
         if next > head.seq {
@@ -253,6 +258,7 @@ fn replay(writer: &mut Writer, head: &Head) -> Result<(), RecoverError> {
             return Err(RecoverError::Gap { missing: next });
         }
         for (key, value) in page {
+            stop.check()?;
             let block = Block::parse(codec::seq_of(&key)?, value)?;
             replay_block(writer, &block)?;
             flush_replayed(writer)?;

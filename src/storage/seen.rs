@@ -1,11 +1,14 @@
 //! Fills the never-seen filter at a start: from the saved one and the log after it, or else from the
 //! indexes themselves.
 
+use std::ops::Range;
+
 use super::block::Block;
 use super::codec::{self, Damaged};
 use super::engine::{DerivedFamily, Engine, TruthFamily};
 use super::filter::Filter;
 use super::recovery::RecoverError;
+use super::store::Stop;
 use super::view::PAGE;
 use crate::ledger::entry::Seq;
 use crate::ledger::idempotency::IdemDigest;
@@ -16,6 +19,7 @@ pub(super) fn filter(
     engine: &dyn Engine,
     bytes: u64,
     height: Seq,
+    stop: &Stop,
 ) -> Result<(Option<Filter>, Seq), RecoverError> {
     let Some(mut filter) = Filter::new(bytes) else { return Ok((None, 0)) };
     let load = |key: &[u8]| engine.derived_get(DerivedFamily::Filter, key);
@@ -23,8 +27,8 @@ pub(super) fn filter(
     // is not one of this data.
     let saved = filter.restore(load)?.filter(|saved| *saved <= height);
     match saved {
-        Some(saved) => add_from_log(&mut filter, engine, saved, height)?,
-        None => add_from_indexes(&mut filter, engine)?,
+        Some(saved) => add_from_log(&mut filter, engine, saved..height, stop)?,
+        None => add_from_indexes(&mut filter, engine, stop)?,
     }
     Ok((Some(filter), saved.unwrap_or(0)))
 }
@@ -32,11 +36,12 @@ pub(super) fn filter(
 fn add_from_log(
     filter: &mut Filter,
     engine: &dyn Engine,
-    saved: Seq,
-    height: Seq,
+    sizes: Range<Seq>,
+    stop: &Stop,
 ) -> Result<(), RecoverError> {
-    let mut next = saved + 1;
-    while next <= height {
+    let mut next = sizes.start + 1;
+    while next <= sizes.end {
+        stop.check()?;
         let page = engine.truth_scan(TruthFamily::Blocks, &codec::seq_key(next), PAGE)?;
         if page.is_empty() {
             return Err(RecoverError::Gap { missing: next });
@@ -57,10 +62,15 @@ fn add_from_log(
     Ok(())
 }
 
-fn add_from_indexes(filter: &mut Filter, engine: &dyn Engine) -> Result<(), RecoverError> {
+fn add_from_indexes(
+    filter: &mut Filter,
+    engine: &dyn Engine,
+    stop: &Stop,
+) -> Result<(), RecoverError> {
     for family in [DerivedFamily::Ids, DerivedFamily::Idem] {
         let mut from = Vec::new();
         loop {
+            stop.check()?;
             let page = engine.derived_scan(family, &from, None, PAGE)?;
             let Some((last, _)) = page.last() else { break };
             from = [&last[..], &[0]].concat();

@@ -30,6 +30,23 @@ pub struct Store {
     shared: Arc<Shared>,
     options: StoreOptions,
     writer_out: Arc<AtomicBool>,
+    stop: Stop,
+}
+
+/// Stops recoveries of a store, now and from now on, so that a process can end in the middle of one:
+/// the next start begins it anew.
+#[derive(Clone, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// What runs ends before its next block of the log, with [`RecoverError::Stopped`].
+    pub fn stop(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn check(&self) -> Result<(), RecoverError> {
+        if self.0.load(Ordering::Relaxed) { Err(RecoverError::Stopped) } else { Ok(()) }
+    }
 }
 
 /// The right to write, given back when dropped, also by a panic.
@@ -64,12 +81,17 @@ impl Store {
         let empty = super::Head { seq: 0, root: genesis.hash.empty(), time: 0 };
         let overlay = parking_lot::RwLock::new(Overlay::new(empty));
         let shared = Arc::new(Shared { engine, overlay, genesis, is_open: AtomicBool::new(false) });
-        Ok(Store { shared, options, writer_out: Arc::default() })
+        Ok(Store { shared, options, writer_out: Arc::default(), stop: Stop::default() })
     }
 
     /// Reads of this ledger.
     pub fn reader(&self) -> Reader {
         Reader::new(Arc::clone(&self.shared))
+    }
+
+    /// What ends a recovery early.
+    pub fn stop(&self) -> Stop {
+        self.stop.clone()
     }
 
     /// Recovers and gives out the writer; what readers see moves on in one step when it is done.
@@ -89,6 +111,7 @@ impl Store {
             signed,
             filter_bytes: self.options.filter_bytes,
             lag: self.options.lag,
+            stop: &self.stop,
         };
         let mut writer = recover(&with)?;
         let recovered = std::mem::replace(

@@ -319,3 +319,15 @@ fn a_saved_filter_comes_back_and_knows_what_came_after_it() {
         }
     }
 }
+
+#[test]
+fn a_recovery_ends_early_when_it_is_asked_to() {
+    let memory = engine();
+    ten(&memory);
+    memory.derived_wipe().unwrap();
+    let stopped = store(&memory, 4);
+    stopped.stop().stop();
+    assert!(matches!(stopped.writer(None), Err(RecoverError::Stopped)));
+    let again = store(&memory, 4);
+    assert_eq!(open(&again).0.head().get().seq, 10);
+}
