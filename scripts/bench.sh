@@ -68,7 +68,9 @@ if [ $# -gt 0 ]; then
 else
     run macronode --connections 64 --batch 16 --entries 400000
     run macronode --connections 256 --batch 16 --entries 400000
-    run macronode --connections 32 --batch 1000 --entries 1000000
+    # Without postings, whose reversal is a request of its own: full batches.
+    run macronode --connections 32 --batch 1000 --entries 1000000 \
+        --mix mint=5,burn=3,transfer=58,hold=12,capture=9,release=3
     run macronode --connections 1 --batch 16 --entries 20000
     run micronode --connections 64 --batch 8 --entries 400000
 fi
