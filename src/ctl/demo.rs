@@ -98,16 +98,18 @@ fn next_steps(context: &Context, token_file: &str, sent: &Report) -> String {
     let (url, metrics) = (context.global.url.trim_end_matches('/'), &context.global.metrics_url);
     let metrics = metrics.trim_end_matches('/');
     let seq = sent.last_seq.unwrap_or(sent.root_size);
+    // As it was called, so that the lines can be pasted.
+    let ctl = std::env::args().next().unwrap_or_else(|| "ron-ledgerctl".to_owned());
     format!(
         "\nWhat to try next:\n  \
-         curl -s {url}/roots?limit=3\n  \
+         curl -s '{url}/roots?limit=3'\n  \
          curl -s {url}/checkpoint\n  \
          curl -s {url}/entries/{seq}\n  \
          curl -s {metrics}/readyz\n  \
          curl -s {metrics}/metrics\n  \
-         ron-ledgerctl status\n  \
-         ron-ledgerctl entry {seq}\n  \
-         ron-ledgerctl cap inspect --token-file {token_file}\n  \
-         ron-ledgerctl workload --entries 20000 --seed 8 --send --token-file {token_file}"
+         {ctl} status\n  \
+         {ctl} entry {seq}\n  \
+         {ctl} cap inspect --token-file {token_file}\n  \
+         {ctl} workload --entries 20000 --seed 8 --send --token-file {token_file}"
     )
 }
