@@ -129,7 +129,7 @@ pub fn unfinished(source: &Source) -> Vec<Finding> {
 pub fn names_a_machine(source: &Source) -> Vec<Finding> {
     each_line(source, |line| {
         let place = PLACES.iter().find(|place| line.contains(&format!("/{place}/")))?;
-        Some(format!("`{place}` is a place on somebody's machine"))
+        Some(format!("`/{place}/` is a place on somebody's machine"))
     })
 }
 
