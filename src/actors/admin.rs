@@ -18,8 +18,19 @@ pub enum Order {
     SafeModeEnter,
     /// Leave safe-mode. Where a verification is asked for, the committer recovers once more; when that
     /// does not pass, the mode stays.
-    SafeModeClear,
-    /// Take no new work; the first step of a shutdown.
+    SafeModeClear {
+        /// The operator has verified the ledger: needed where its integrity is in doubt.
+        has_verified: bool,
+    },
+    /// Refuse new writes, for an operator's own reasons.
+    Freeze,
+    /// Take that back.
+    Unfreeze,
+    /// Refuse new writes for maintenance.
+    MaintenanceBegin,
+    /// Take that back.
+    MaintenanceEnd,
+    /// Take no new work, and end the process in order.
     Drain,
 }
 
@@ -49,13 +60,17 @@ impl Handler<Seated<Command>> for Admin {
         let event = match order {
             Order::SafeModeEnter => Event::OperatorEnter,
             Order::Drain => Event::Drain,
-            Order::SafeModeClear => {
+            Order::Freeze => Event::Freeze,
+            Order::Unfreeze => Event::Unfreeze,
+            Order::MaintenanceBegin => Event::MaintenanceOn,
+            Order::MaintenanceEnd => Event::MaintenanceOff,
+            Order::SafeModeClear { has_verified } => {
                 let committer = self.committer.clone();
                 let hand_over = async move {
                     let _in_hand = seat;
                     if let Some(place) = committer.reserve().await {
                         // Refused when the committer is gone for good: then nobody answers.
-                        drop(place.offer(Clear { done }));
+                        drop(place.offer(Clear { has_verified, done }));
                     }
                 };
                 ctx.spawn(hand_over.into_actor(self));

@@ -13,18 +13,19 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use super::clock::Clock;
+use super::disk::{Disk, Pressure};
 use super::door::{Door, Seated};
 use super::mode::{Bar, Checker, Event, Fault, IllegalMove, Mode, ModeCell, SafeReason, WayOut};
 use super::prevalidator::unix_ms;
 use super::probe::{Point, Probe};
 use super::publisher::{HeadCell, Look, RootPublisher};
-use super::refusal::{is_late, not_written, refuse_all, reject_of, timeout};
+use super::refusal::{disk_pressure, is_late, not_written, refuse_all, reject_of, timeout};
 use super::signed::SignedNotes;
 use super::ticket::{Answer, Group, Sequenced};
 use crate::ledger::plan::{self, Outcome, Plan};
 use crate::ledger::reason::{Reason, Reject};
 use crate::ledger::request::Request;
-use crate::storage::engine::CommitError;
+use crate::storage::engine::{CommitError, Durability};
 use crate::storage::store::{Lease, RecoverError, Store};
 use crate::storage::writer::{Prepared, Writer};
 use crate::telemetry::Metrics;
@@ -32,8 +33,8 @@ use crate::telemetry::Metrics;
 /// How long a group waits for derived data to catch up before it is refused.
 const ROOM_WAIT: Duration = Duration::from_secs(1);
 
-/// How often holds that are due are looked for while nothing is ingested.
-const EXPIRY_TICK: Duration = Duration::from_secs(1);
+/// How often the disk is looked at, and holds that are due while nothing is ingested.
+const TICK: Duration = Duration::from_secs(1);
 
 /// One for each ledger.
 pub(super) struct Committer {
@@ -51,6 +52,7 @@ pub(super) struct Deps {
     pub(super) wall_step_max: Duration,
     pub(super) clock_suspect: Arc<AtomicBool>,
     pub(super) auto_clear: bool,
+    pub(super) disk: Disk,
     pub(super) metrics: Arc<Metrics>,
     pub(super) probe: Probe,
 }
@@ -71,6 +73,7 @@ pub(super) struct Settle {
 /// An operator wants safe-mode cleared. Comes by this door and not by the mode alone, since what must
 /// be verified first is verified here.
 pub(super) struct Clear {
+    pub(super) has_verified: bool,
     pub(super) done: oneshot::Sender<Result<Mode, IllegalMove>>,
 }
 
@@ -80,7 +83,11 @@ impl Actor for Committer {
     fn started(&mut self, ctx: &mut Self::Context) {
         self.deps.probe.hit(Point::CommitterStarted);
         self.recover();
-        ctx.run_interval(EXPIRY_TICK, |committer, _| committer.commit(Vec::new()));
+        self.look_at_disk();
+        ctx.run_interval(TICK, |committer, _| {
+            committer.look_at_disk();
+            committer.commit(Vec::new());
+        });
     }
 }
 
@@ -121,6 +128,10 @@ impl Handler<Seated<Clear>> for Committer {
         // What no verification can clear is told before anything is done.
         let possible = self.deps.mode.get().after(Event::OperatorClear { verified: true });
         let outcome = possible.and_then(|_| {
+            let in_doubt = |why: &SafeReason| why.is_of_integrity() && !clear.msg.has_verified;
+            if let Some(why) = self.deps.mode.get().reasons().find(in_doubt) {
+                return Err(IllegalMove::NeedsWord(why));
+            }
             let verified = self.verify();
             self.deps.mode.apply(Event::OperatorClear { verified })
         });
@@ -205,6 +216,9 @@ impl Committer {
         let Some(state) = &mut self.state else { return };
         // Only now: what was durable before needs no room to be told again.
         let entries = prepared.plan.entries_count() as u64;
+        if self.deps.disk.pressure() == Pressure::Refusing {
+            return self.refuse_new(tickets, prepared.plan, &disk_pressure());
+        }
         if let Err(error) = state.writer.make_room(entries, Instant::now() + ROOM_WAIT) {
             return self.refuse_new(tickets, prepared.plan, &not_written(&error));
         }
@@ -250,6 +264,18 @@ impl Committer {
             self.note(Event::FaultFound(Fault::HeadMismatch));
             Reject::new(Reason::SafeMode, "the store cannot be read")
         })
+    }
+
+    /// A ledger in memory has its own bound.
+    fn look_at_disk(&self) {
+        let reader = self.deps.store.reader();
+        if reader.durability() == Durability::Memory {
+            return;
+        }
+        match reader.usage() {
+            Ok(usage) => self.deps.disk.look(&usage),
+            Err(error) => tracing::error!(%error, "the disk's usage cannot be told"),
+        }
     }
 
     /// What a failed write means for those who wait, and for the ledger.

@@ -34,6 +34,7 @@ impl Pipeline {
         metrics.derived_lag_entries.set(lag);
         metrics.overlay_entries.set(lag);
         metrics.head_seq.set(inner.reader.head().seq as i64);
+        metrics.disk_pressure.set(i64::from(inner.disk.percent()));
         if let Ok(usage) = inner.reader.usage() {
             metrics.store_bytes.set(usage.bytes_own as i64);
         }

@@ -22,6 +22,7 @@ pub mod pipeline;
 mod ages;
 mod clock;
 mod committer;
+mod disk;
 mod gauges;
 mod ingress;
 mod prevalidator;

@@ -13,11 +13,14 @@ use std::{
     },
 };
 
+use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::sync::watch;
 
+mod file;
 mod reason;
 
+pub use file::{ModeFile, ModeFileError};
 pub use reason::{Fault, SafeReason, WayOut};
 
 /// Who checks itself after a restart; both may do so at once.
@@ -92,6 +95,9 @@ pub enum IllegalMove {
     /// A verification must pass first.
     #[error("safe-mode {0} cannot be cleared before head and tail are verified")]
     NeedsVerification(SafeReason),
+    /// Nobody has said that the ledger was looked at.
+    #[error("safe-mode {0} needs an operator who has verified the ledger and says so")]
+    NeedsWord(SafeReason),
     /// Something still runs and ends it by itself.
     #[error("safe-mode {0} ends by itself, wait until it has passed")]
     Unfinished(SafeReason),
@@ -137,6 +143,11 @@ impl Mode {
             mode = mode.with(known.ok_or(UnknownModeName)?.1);
         }
         Ok(mode)
+    }
+
+    /// The mode of a process that cannot tell what it was told to remember: somebody has to look.
+    pub fn in_doubt() -> Mode {
+        Mode::READY.with(SafeReason::Recovering.bit()).with(SafeReason::Operator.bit())
     }
 
     /// The names of what a restart of the process must find again.
@@ -217,7 +228,9 @@ impl Mode {
         let rank = |illegal: &IllegalMove| match illegal {
             IllegalMove::NeedsRestart(_) => 0,
             IllegalMove::Unfinished(_) => 1,
-            IllegalMove::NeedsVerification(_) | IllegalMove::NotStanding(_) => 2,
+            IllegalMove::NeedsVerification(_)
+            | IllegalMove::NeedsWord(_)
+            | IllegalMove::NotStanding(_) => 2,
         };
         if self.safe_reason().is_none() {
             return Err(IllegalMove::NotStanding("safe-mode"));
@@ -287,15 +300,24 @@ struct Shared {
     /// For hot paths; follows `publish` inside its lock.
     now: AtomicU32,
     publish: watch::Sender<Mode>,
+    /// Where it is remembered, if anywhere.
+    file: Option<Mutex<ModeFile>>,
 }
 
 impl ModeCell {
     /// A cell in the given mode.
     pub fn new(mode: Mode) -> Self {
-        ModeCell(Arc::new(Shared {
-            now: AtomicU32::new(mode.0),
-            publish: watch::Sender::new(mode),
-        }))
+        Self::of(mode, None)
+    }
+
+    /// A cell that writes down what a restart must find again.
+    pub fn kept(mode: Mode, file: ModeFile) -> Self {
+        Self::of(mode, Some(Mutex::new(file)))
+    }
+
+    fn of(mode: Mode, file: Option<Mutex<ModeFile>>) -> Self {
+        let (now, publish) = (AtomicU32::new(mode.0), watch::Sender::new(mode));
+        ModeCell(Arc::new(Shared { now, publish, file }))
     }
 
     /// One atomic load.
@@ -303,7 +325,7 @@ impl ModeCell {
         Mode(self.0.now.load(Ordering::Acquire))
     }
 
-    /// Makes the move, for all to see before this returns; or none.
+    /// Makes the move, for all to see and written down before this returns; or none.
     pub fn apply(&self, event: Event) -> Result<Mode, IllegalMove> {
         let mut outcome = Ok(Mode::READY);
         self.0.publish.send_if_modified(|mode| {
@@ -312,6 +334,7 @@ impl ModeCell {
             let Ok(after) = outcome else { return false };
             self.0.now.store(after.0, Ordering::Release);
             *mode = after;
+            self.remember(before, after);
             before != after
         });
         match outcome {
@@ -319,6 +342,18 @@ impl ModeCell {
             Err(error) => tracing::warn!(?event, %error, "mode event refused"),
         }
         outcome
+    }
+
+    /// Inside the lock, so that the file has the moves in their order.
+    fn remember(&self, before: Mode, after: Mode) {
+        let Some(file) = &self.0.file else { return };
+        if before.memory().eq(after.memory()) {
+            return;
+        }
+        // The mode stands all the same; only a restart would not know of it.
+        if let Err(error) = file.lock().keep(after) {
+            tracing::error!(%error, mode = %after, "the mode could not be written down");
+        }
     }
 
     /// Every change from now on; the value at hand is the current one.

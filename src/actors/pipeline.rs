@@ -10,11 +10,12 @@ use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
-use super::admin::{Admin, Command, Order};
+use super::admin::{Admin, Command};
 use super::ages::Ages;
 use super::breaker::BreakerHandle;
 use super::budget::Budget;
 use super::committer::{Committer, Settle};
+use super::disk::{Disk, Pressure};
 use super::door::{Door, Refused};
 use super::ingress::Ingress;
 use super::mode::{Event, IllegalMove, Mode, ModeCell};
@@ -32,6 +33,8 @@ use crate::storage::reader::Reader;
 use crate::storage::store::Stop;
 use crate::telemetry::{Metrics, Queue};
 
+pub use super::admin::Order;
+pub use super::disk::Marks;
 pub use super::publisher::Published;
 pub use super::signed::{SignedError, SignedNotes};
 pub use super::ticket::{Answer, Bearer, Submission};
@@ -90,6 +93,7 @@ pub(super) struct Inner {
     pub(super) measuring: Mutex<()>,
     pub(super) threads: Vec<ArbiterHandle>,
     pub(super) recovery: Stop,
+    pub(super) disk: Disk,
     pub(super) ages: Ages,
     pub(super) budget: Budget,
     pub(super) breakers: Arc<[BreakerHandle]>,
@@ -187,17 +191,23 @@ impl Pipeline {
         let backpressure_ok = actors.iter().all(|actor| {
             actor.depth * 100 <= actor.capacity * BACKPRESSURE_PERCENT || actor.capacity < 5
         });
+        let pressure = inner.disk.pressure();
         let clock_ok = !inner.clock_suspect.load(Ordering::Relaxed);
         let amiss = [
             bar.map(|bar| format!("writes are barred: {}", name_of(bar))),
             down.map(|actor| format!("{} is {}", actor.name, actor.state.as_str())),
             (!upstreams_ok).then(|| "an upstream does not answer".to_owned()),
             (!backpressure_ok).then(|| "a queue is nearly full".to_owned()),
+            (pressure != Pressure::None)
+                .then(|| format!("the disk is {} % full", inner.disk.percent())),
             (!clock_ok).then(|| "the wall clock stepped; holds do not expire".to_owned()),
         ];
         let reason = amiss.into_iter().flatten().next();
         Readiness {
-            ready: bar.is_none() && down.is_none() && upstreams_ok,
+            ready: bar.is_none()
+                && down.is_none()
+                && upstreams_ok
+                && pressure != Pressure::Refusing,
             live: stuck.is_none(),
             mode: bar.map_or_else(|| "ready".to_owned(), name_of),
             degraded: reason.is_some(),
@@ -229,7 +239,9 @@ impl Pipeline {
     pub async fn drain(&self, deadline: Instant) -> Result<(), Leaked> {
         let inner = &*self.inner;
         // Not by way of the admin: a stuck actor must not hold up the end.
-        let _ = inner.mode.apply(Event::Drain);
+        if !inner.mode.get().is_draining() {
+            let _ = inner.mode.apply(Event::Drain);
+        }
         inner.recovery.stop();
         let in_time = tokio::time::timeout_at(deadline.into(), inner.empty(deadline)).await.is_ok();
         inner.cares.iter().for_each(Supervision::stop);

@@ -42,12 +42,15 @@ pub(super) fn not_written(error: &StoreError) -> Reject {
         StoreError::NoRoom(NoRoom { resource: Resource::Memory, .. }) => {
             Reject::new(Reason::Capacity, "the memory bound of this ledger is reached")
         }
-        StoreError::NoRoom(NoRoom { resource: Resource::Disk, .. }) => {
-            Reject::new(Reason::DiskPressure, "the store's file system is nearly full")
-        }
+        StoreError::NoRoom(NoRoom { resource: Resource::Disk, .. }) => disk_pressure(),
         StoreError::NoRoom(NoRoom { resource: Resource::DerivedLag, .. }) => busy(),
         _ => Reject::new(Reason::Internal, "the group was not written; nothing has changed"),
     }
+}
+
+/// The disk is beyond its second mark.
+pub(super) fn disk_pressure() -> Reject {
+    Reject::new(Reason::DiskPressure, "the store's file system is nearly full")
 }
 
 /// When a ticket's time is over, it is not worth more work.

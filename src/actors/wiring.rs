@@ -13,9 +13,10 @@ use super::ages::Ages;
 use super::breaker::{self, BreakerHandle, Target};
 use super::budget::{Budget, Usage};
 use super::committer::{self, Committer};
+use super::disk::{Disk, Marks};
 use super::door::Door;
 use super::ingress::{self, Ingress, Twins};
-use super::mode::{Checker, Event, Mode, ModeCell};
+use super::mode::{Checker, Event, ModeCell};
 use super::pipeline::{Doors, Inner, Pipeline};
 use super::prevalidator::{self, Prevalidator};
 use super::probe::Probe;
@@ -53,6 +54,7 @@ pub struct Settings {
     pub batch_max_bytes: usize,
     pub expire_max: usize,
     pub wall_step_max: Duration,
+    pub disk: Marks,
     pub publish_min_interval: Duration,
     pub bridges: ReversibleBridges,
     pub auto_clear: bool,
@@ -79,6 +81,10 @@ impl Settings {
             batch_max_bytes: usize::try_from(config.commit.batch_max_bytes).unwrap_or(usize::MAX),
             expire_max: config.commit.expire_max,
             wall_step_max: config.commit.wall_step_max,
+            disk: Marks {
+                degraded: config.disk.degraded_percent,
+                refuse: config.disk.refuse_percent,
+            },
             publish_min_interval: config.publish.min_interval,
             bridges: config.governance.reversible_bridges,
             auto_clear: config.safe_mode.auto_clear,
@@ -101,6 +107,8 @@ pub struct Parts {
     pub signed: Arc<SignedNotes>,
     /// Who verifies tokens.
     pub capabilities: Arc<CachedVerifier>,
+    /// The mode to begin in.
+    pub mode: ModeCell,
     /// Where everything is counted.
     pub metrics: Arc<Metrics>,
     /// Where tests and drills strike.
@@ -197,8 +205,7 @@ impl Pipeline {
     /// # Errors
     /// When the system gives no threads.
     pub fn start(parts: Parts, settings: &Settings) -> std::io::Result<Pipeline> {
-        let Parts { store, signed, capabilities, metrics, probe } = parts;
-        let mode = ModeCell::new(Mode::READY);
+        let Parts { store, signed, capabilities, mode, metrics, probe } = parts;
         let hooks = Arc::new(Watch { mode: mode.clone(), metrics: Arc::clone(&metrics) });
         let mut starter =
             Starter { policy: settings.policy, hooks, cares: Vec::new(), threads: Vec::new() };
@@ -206,8 +213,11 @@ impl Pipeline {
         let _ = mode.apply(Event::RecoveryStarted);
         let [front, order, commit, publish] =
             [starter.thread()?, starter.thread()?, starter.thread()?, starter.thread()?];
+        // Its own: an order is written down before it is answered.
+        let orders = starter.thread()?;
         let (reader, recovery) = (store.reader(), store.stop());
         let (newest, published) = (Arc::default(), Arc::new(ArcSwapOption::empty()));
+        let disk = Disk::new(settings.disk);
         let (clock_suspect, ages) = (Arc::new(AtomicBool::new(false)), Ages::default());
 
         let deps = publisher::Deps {
@@ -235,6 +245,7 @@ impl Pipeline {
             wall_step_max: settings.wall_step_max,
             clock_suspect: Arc::clone(&clock_suspect),
             auto_clear: settings.auto_clear,
+            disk: disk.clone(),
             metrics: Arc::clone(&metrics),
             probe: probe.clone(),
         };
@@ -277,7 +288,7 @@ impl Pipeline {
         let ingress = starter.start(&front, "ingress", settings.queue_ingress, build);
         let (mode_too, writer) = (mode.clone(), committer.clone());
         let build = || Admin { mode: mode_too, committer: writer, probe };
-        let admin = starter.start(&front, "admin", ORDERS, build);
+        let admin = starter.start(&orders, "admin", ORDERS, build);
 
         capacities(&metrics, settings);
         let observers = starter.cares.iter().cloned().map(Observer::new).collect();
@@ -286,6 +297,7 @@ impl Pipeline {
                 doors: Doors { ingress, pool, sequencer, committer, publisher, admin },
                 cares: starter.cares,
                 recovery,
+                disk,
                 observers: Mutex::new(observers),
                 measuring: Mutex::default(),
                 threads: starter.threads,

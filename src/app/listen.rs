@@ -15,6 +15,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 
 use super::StartError;
+use super::socket::{Socket, caller};
 use crate::actors::pipeline::Pipeline;
 use crate::capability::Peer;
 use crate::config::{Config, TlsConfig};
@@ -29,6 +30,9 @@ const HEAD_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Connections on the metrics plane: scrapers and probes.
 const METRICS_CONNECTIONS_MAX: usize = 64;
+
+/// Connections on the local plane.
+const LOCAL_CONNECTIONS_MAX: usize = 256;
 
 /// Why TLS cannot be offered.
 #[derive(Debug, thiserror::Error)]
@@ -58,15 +62,16 @@ pub enum TlsError {
 pub(super) struct Listeners {
     pub(super) api_addr: SocketAddr,
     pub(super) metrics_addr: SocketAddr,
-    handles: [ServerHandle; 2],
+    handles: Vec<ServerHandle>,
+    _socket: Option<Socket>,
 }
 
 impl Listeners {
     /// Takes no new connections, and waits for those that stand, until the deadline. Returns whether
     /// all had ended by then.
     pub(super) async fn stop(self, deadline: Instant) -> bool {
-        let [api, metrics] = self.handles;
-        let graceful = futures_util::future::join(api.stop(true), metrics.stop(true));
+        let graceful =
+            futures_util::future::join_all(self.handles.iter().map(|handle| handle.stop(true)));
         tokio::time::timeout_at(deadline.into(), graceful).await.is_ok()
     }
 }
@@ -75,8 +80,17 @@ impl Listeners {
 pub(super) fn start(config: &Config, pipeline: &Pipeline) -> Result<Listeners, StartError> {
     let shared = Shared::new(pipeline.clone(), http::Settings::of(config));
     let (api, api_addr) = api(config, shared.clone())?;
-    let (metrics, metrics_addr) = metrics_plane(config, shared)?;
-    Ok(Listeners { api_addr, metrics_addr, handles: [api, metrics] })
+    let (metrics, metrics_addr) = metrics_plane(config, shared.clone())?;
+    let mut handles = vec![api, metrics];
+    let mut socket = None;
+    if let Some(path) = &config.uds.path {
+        let served = local_plane(path, &config.uds.allow_uids, shared);
+        let (handle, file) =
+            served.map_err(|source| StartError::Socket { path: path.clone(), source })?;
+        handles.push(handle);
+        socket = Some(file);
+    }
+    Ok(Listeners { api_addr, metrics_addr, handles, _socket: socket })
 }
 
 fn api(config: &Config, shared: Data<Shared>) -> Result<(ServerHandle, SocketAddr), StartError> {
@@ -133,6 +147,33 @@ fn metrics_plane(
     let handle = server.handle();
     actix_rt::spawn(server);
     Ok((handle, addr))
+}
+
+fn local_plane(
+    path: &Path,
+    allowed: &[u32],
+    shared: Data<Shared>,
+) -> std::io::Result<(ServerHandle, Socket)> {
+    let (socket, listener) = Socket::bind(path)?;
+    let allowed: Arc<[u32]> = allowed.into();
+    let server = HttpServer::new(move || http::local_plane(shared.clone()))
+        .workers(1)
+        .max_connections(LOCAL_CONNECTIONS_MAX)
+        .client_request_timeout(HEAD_DEADLINE)
+        .shutdown_timeout(1)
+        .disable_signals()
+        .on_connect(move |stream, data| {
+            data.insert(Peer::Uds);
+            let stream = stream.downcast_ref::<tokio::net::UnixStream>();
+            if let Some(caller) = stream.and_then(|stream| caller(stream, &allowed)) {
+                data.insert(caller);
+            }
+        })
+        .listen_uds(listener)?
+        .run();
+    let handle = server.handle();
+    actix_rt::spawn(server);
+    Ok((handle, socket))
 }
 
 /// TLS 1.3 alone, where it is configured; with an authority, clients must have a certificate of it.

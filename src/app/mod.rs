@@ -3,6 +3,7 @@
 mod listen;
 mod node;
 mod panics;
+mod socket;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -69,6 +70,14 @@ pub enum StartError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// The local socket.
+    #[error("cannot listen on {} (uds.path): {source}", path.display())]
+    Socket {
+        /// Its path.
+        path: std::path::PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
     /// The system refuses what every process needs.
     #[error("cannot start a thread or catch a signal: {0}")]
     System(#[from] std::io::Error),
@@ -104,6 +113,7 @@ pub async fn run(config: &Config) -> Result<Exit, StartError> {
     let mut exit = tokio::select! {
         _ = term.recv() => stop_asked("SIGTERM"),
         _ = int.recv() => stop_asked("SIGINT"),
+        () = ordered_to_end(pipeline.clone()) => stop_asked("an order"),
         (actor, end) = pipeline.broken() => {
             tracing::error!(actor, ?end, "an actor ended for good: the process ends");
             Exit::Broken
@@ -123,8 +133,14 @@ pub async fn run(config: &Config) -> Result<Exit, StartError> {
     Ok(exit)
 }
 
-fn stop_asked(signal: &str) -> Exit {
-    tracing::info!(signal, "asked to stop, draining");
+async fn ordered_to_end(pipeline: Pipeline) {
+    let mut modes = pipeline.modes();
+    // Fails when the cell is gone, and the pipeline holds it.
+    let _ = modes.wait_for(|mode| mode.is_draining()).await;
+}
+
+fn stop_asked(by: &str) -> Exit {
+    tracing::info!(by, "asked to stop, draining");
     Exit::Ok
 }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::accumulator::{HashAlgo, KeyError, Signer};
+use crate::actors::mode::{Mode, ModeCell, ModeFile, ModeFileError};
 use crate::actors::pipeline::{Parts, Pipeline, Settings, SignedError, SignedNotes};
 use crate::actors::probe::Probe;
 use crate::capability::{
@@ -21,6 +22,9 @@ use crate::telemetry::Metrics;
 
 /// The folder of signed checkpoints in a data directory.
 const SIGNED: &str = "signed";
+
+/// The folder of what a restart must find again of the mode.
+const STATE: &str = "state";
 
 /// Why a node cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +57,9 @@ pub enum OpenError {
     /// The last signed checkpoint.
     #[error(transparent)]
     Signed(#[from] SignedError),
+    /// What the mode was.
+    #[error(transparent)]
+    Mode(#[from] ModeFileError),
     /// The engine.
     #[error("cannot open the store: {0}")]
     Engine(#[from] StoreError),
@@ -89,12 +96,18 @@ pub fn open(config: &Config, probe: Probe) -> Result<Pipeline, OpenError> {
     let cache = &config.capabilities;
     let verifier = Verifier::new(keyring);
     let verifier = CachedVerifier::new(verifier, cache.cache_ttl, cache.cache_entries);
-    let (engine, signed): (Arc<dyn Engine>, _) = match config.profile {
-        Profile::Micronode => (memory_engine(config), SignedNotes::in_memory(boot_signer(config)?)),
+    let (engine, signed, mode): (Arc<dyn Engine>, _, _) = match config.profile {
+        Profile::Micronode => {
+            let signed = SignedNotes::in_memory(boot_signer(config)?);
+            (memory_engine(config), signed, ModeCell::new(Mode::READY))
+        }
         Profile::Macronode => {
             let signer = lasting_signer(config)?;
             let engine = durable_engine(config)?;
-            (engine, SignedNotes::in_dir(&config.node.data_dir.join(SIGNED), signer)?)
+            let dir = &config.node.data_dir;
+            let (file, mode) = ModeFile::open(&dir.join(STATE))?;
+            let signed = SignedNotes::in_dir(&dir.join(SIGNED), signer)?;
+            (engine, signed, ModeCell::kept(mode, file))
         }
     };
     let genesis = Genesis {
@@ -114,6 +127,7 @@ pub fn open(config: &Config, probe: Probe) -> Result<Pipeline, OpenError> {
         store: Arc::new(Store::open(engine, genesis, options)?),
         signed: Arc::new(signed),
         capabilities: Arc::new(verifier),
+        mode,
         metrics: Metrics::new(),
         probe,
     };

@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use super::error::shown;
 use super::{BearerToken, ClientError};
+use crate::http::admin::{ModeOut, OrderIn};
 use crate::http::dto::{
     AccountOut, AnswerOut, EntriesOut, EntryAtOut, ErrorOut, HoldOut, RequestIn, RootsOut,
     SupplyOut,
@@ -27,6 +28,8 @@ pub const ANSWER_BYTES_MAX: usize = 64 << 20;
 pub struct ClientOptions {
     /// `http://host:port` or `https://host:port`, with or without a path in front of the routes.
     pub url: String,
+    /// A local socket to go by, whatever host the address names.
+    pub socket: Option<PathBuf>,
     /// Sent with every request.
     pub token: Option<BearerToken>,
     /// PEM certificates: when given, they alone are trusted, and not those of the system.
@@ -39,7 +42,7 @@ impl ClientOptions {
     /// Without a token, with the system's certificates and a timeout of 10 s.
     pub fn new(url: impl Into<String>) -> Self {
         let timeout = Duration::from_secs(10);
-        ClientOptions { url: url.into(), token: None, ca_file: None, timeout }
+        ClientOptions { url: url.into(), socket: None, token: None, ca_file: None, timeout }
     }
 }
 
@@ -67,6 +70,10 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .tls_version_min(reqwest::tls::Version::TLS_1_3);
+        let builder = match &options.socket {
+            Some(path) => builder.unix_socket(path.as_path()),
+            None => builder,
+        };
         let builder = match &options.ca_file {
             Some(path) => builder.tls_certs_only(certificates(path)?),
             // The system's certificates are not asked for where there is nothing to check: a small
@@ -176,6 +183,29 @@ impl Client {
     /// [`ClientError`]; 404 before the first one.
     pub async fn checkpoint(&self) -> Result<String, ClientError> {
         self.text("checkpoint").await
+    }
+
+    /// The mode of the ledger, over its local socket.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn mode(&self) -> Result<ModeOut, ClientError> {
+        self.get(&["admin", "mode"], &[]).await
+    }
+
+    /// Gives an order, over the local socket.
+    ///
+    /// # Errors
+    /// [`ClientError`]; 409 when it does not fit the mode.
+    pub async fn order(&self, order: &OrderIn) -> Result<ModeOut, ClientError> {
+        let url = self.url(&["admin", "orders"], &[]);
+        let body = serde_json::to_vec(order).expect("words and flags have a JSON form");
+        let request = self.http.request(Method::POST, url.clone()).body(body);
+        let reply = send(&url, request.header("content-type", "application/json")).await?;
+        match reply.status {
+            200 => reply.json(&url),
+            _ => Err(reply.refusal(&url)),
+        }
     }
 
     /// A route that answers text.

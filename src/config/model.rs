@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::units::{bytes, choice, duration, optional};
+use super::units::{bytes, choice, duration, numbers, optional};
 
 choice! {
     /// How much the node remembers.
@@ -74,6 +74,10 @@ pub struct Config {
     pub ledger: LedgerConfig,
     /// The listeners.
     pub http: HttpConfig,
+    /// The socket of operators on this machine.
+    pub uds: UdsConfig,
+    /// How full the disk may get.
+    pub disk: DiskConfig,
     /// What one request, and all together, may take.
     pub limits: LimitsConfig,
     /// Depths of the queues.
@@ -151,6 +155,28 @@ section! {
         metrics_addr: SocketAddr,
         /// Threads that serve HTTP; 0 means one for each core.
         workers: usize,
+    }
+}
+
+section! {
+    /// `[uds]`
+    UdsConfig {
+        /// The socket; none without it.
+        #[serde(with = "optional")]
+        path: Option<PathBuf>,
+        /// Users that may use it, beside root and the daemon's own.
+        #[serde(with = "numbers")]
+        allow_uids: Vec<u32>,
+    }
+}
+
+section! {
+    /// `[disk]`
+    DiskConfig {
+        /// From so much in use on the node is degraded, in percent.
+        degraded_percent: u8,
+        /// From so much in use on new entries are refused, in percent.
+        refuse_percent: u8,
     }
 }
 

@@ -43,6 +43,29 @@ pub mod bytes {
     }
 }
 
+/// Whole numbers with commas between them; an empty string is none.
+pub mod numbers {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    /// Reads the numbers.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u32>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let numbers = text.split(',').map(str::trim).filter(|number| !number.is_empty());
+        let parse = |number: &str| {
+            let wrong =
+                |_| D::Error::custom(format!("`{number}` is no number, as in \"1000,1001\""));
+            number.parse().map_err(wrong)
+        };
+        numbers.map(parse).collect()
+    }
+
+    /// Writes the numbers.
+    pub fn serialize<S: Serializer>(value: &[u32], serializer: S) -> Result<S::Ok, S::Error> {
+        let numbers: Vec<String> = value.iter().map(u32::to_string).collect();
+        serializer.serialize_str(&numbers.join(","))
+    }
+}
+
 /// Values that an empty string leaves out.
 pub mod optional {
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};

@@ -186,6 +186,15 @@ impl Config {
             "http.metrics_addr",
             "another address than http.api_addr: the planes are apart",
         );
+        // sockaddr_un holds 108 bytes, the end of the text among them.
+        let path = self.uds.path.as_ref().map_or(0, |path| path.as_os_str().len());
+        rules.need(path < 108, "uds.path", "shorter than 108 bytes: no socket has a longer one");
+        let disk = &self.disk;
+        rules.need(
+            disk.degraded_percent < disk.refuse_percent && disk.refuse_percent < 100,
+            "disk.refuse_percent",
+            "more than disk.degraded_percent and less than 100: a warning comes before a refusal",
+        );
         let tls = &self.tls;
         rules.need(
             tls.cert_file.is_some() == tls.key_file.is_some(),

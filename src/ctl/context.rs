@@ -13,7 +13,7 @@ use crate::client::{BearerToken, Client, ClientOptions, Retry};
 use crate::config::{Config, Loaded, Sources};
 
 /// Variables of this program that have the prefix of settings and are none.
-const OWN_VARIABLES: [&str; 2] = ["RON_LEDGER_URL", "RON_LEDGER_TOKEN"];
+const OWN_VARIABLES: [&str; 3] = ["RON_LEDGER_URL", "RON_LEDGER_TOKEN", "RON_LEDGER_SOCKET"];
 
 /// Where `init --dev` leaves its token, beside the data directory.
 pub const DEV_TOKEN_NAME: &str = "token";
@@ -29,6 +29,11 @@ pub(super) struct Global {
     #[arg(long, global = true, value_name = "URL")]
     #[arg(default_value = "http://127.0.0.1:9909", help_heading = "Connection")]
     pub(super) metrics_url: String,
+
+    /// The ledger's local socket, for orders (`uds.path`)
+    #[arg(long, global = true, env = "RON_LEDGER_SOCKET", value_name = "PATH")]
+    #[arg(default_value = "/run/ron-ledger/ron-ledger.sock", help_heading = "Connection")]
+    pub(super) socket: PathBuf,
 
     /// A capability; prefer --token-file, since other users see command lines
     #[arg(long, global = true, env = "RON_LEDGER_TOKEN", hide_env_values = true)]
@@ -102,6 +107,12 @@ impl Context {
     /// A client of the metrics listener, which is told no token.
     pub(super) fn metrics_client(&self) -> Result<Client, CtlError> {
         Ok(Client::new(&self.options(&self.global.metrics_url))?)
+    }
+
+    /// A client of the local socket, which knows its user and needs no token.
+    pub(super) fn local_client(&self) -> Result<Client, CtlError> {
+        let socket = Some(self.global.socket.clone());
+        Ok(Client::new(&ClientOptions { socket, ..ClientOptions::new("http://localhost") })?)
     }
 
     fn options(&self, url: &str) -> ClientOptions {

@@ -18,6 +18,7 @@ mod hold;
 mod ingest;
 mod init;
 mod key;
+mod operate;
 mod private;
 mod roots;
 mod send;
@@ -30,6 +31,8 @@ use clap::{Parser, Subcommand};
 use context::{Context, Global};
 use error::EXIT_CODES_HELP;
 use ui::Ui;
+
+use crate::http::admin::OrderName;
 
 pub use error::{CtlError, Exit};
 
@@ -60,6 +63,13 @@ enum Command {
     Hold(hold::HoldArgs),
     Supply(supply::SupplyArgs),
     Checkpoint(checkpoint::CheckpointArgs),
+    #[command(subcommand)]
+    SafeMode(operate::SafeModeCommand),
+    Freeze(operate::FreezeArgs),
+    Unfreeze(operate::UnfreezeArgs),
+    #[command(subcommand)]
+    Maintenance(operate::MaintenanceCommand),
+    Drain(operate::DrainArgs),
     #[command(subcommand)]
     Config(config::ConfigCommand),
     #[command(subcommand)]
@@ -94,6 +104,11 @@ impl Command {
             Command::Hold(args) => hold::run(args, context).await,
             Command::Supply(args) => supply::run(args, context).await,
             Command::Checkpoint(args) => checkpoint::run(args, context).await,
+            Command::SafeMode(command) => operate::safe_mode(command, context).await,
+            Command::Freeze(_) => operate::give(OrderName::Freeze, false, context).await,
+            Command::Unfreeze(_) => operate::give(OrderName::Unfreeze, false, context).await,
+            Command::Maintenance(command) => operate::maintenance(command, context).await,
+            Command::Drain(_) => operate::give(OrderName::Drain, false, context).await,
             Command::Config(command) => config::run(command, context),
             Command::Key(command) => key::run(command, context),
         }

@@ -112,6 +112,11 @@ impl Failure {
         }
     }
 
+    /// An order that does not fit the mode: 409.
+    pub fn illegal(details: impl Into<Cow<'static, str>>) -> Self {
+        Self { status: Some(StatusCode::CONFLICT), ..Self::new(Reason::Conflict, details) }
+    }
+
     /// The client did not send its body in time: 408, and the connection ends with it.
     pub fn slow_body() -> Self {
         Self {

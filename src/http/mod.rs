@@ -1,11 +1,13 @@
 //! The wire: translates HTTP to messages and back, and decides nothing.
 //!
-//! [`api`] and [`metrics_plane`] are the whole of the two planes, for the daemon and for tests; the
+//! [`api`], [`metrics_plane`] and [`local_plane`] are the whole of the three planes, for the daemon and for tests; the
 //! types on the wire are in [`dto`], and what each error looks like is in [`error`].
 
 pub mod dto;
 pub mod error;
 pub mod parse;
+
+pub mod admin;
 
 mod auth;
 mod body;
@@ -31,6 +33,7 @@ use crate::actors::pipeline::Pipeline;
 use crate::config::Config;
 use crate::ledger::reason::Reason;
 
+pub use self::admin::Caller;
 pub use self::body::BODY_DEADLINE;
 pub use self::health::API_VERSION;
 
@@ -104,20 +107,8 @@ pub fn api(
     >,
 > {
     app(shared, |routes| {
+        ledger_routes(routes);
         routes
-            .service(
-                web::resource("/ingest")
-                    .route(web::post().to(ingest::ingest))
-                    .default_service(web::to(only_post)),
-            )
-            .service(get("/roots", checkpoint::roots))
-            .service(get("/checkpoint", checkpoint::checkpoint))
-            .service(get("/entries", reads::entries))
-            .service(get("/entries/by-id/{id}", reads::entry_by_id))
-            .service(get("/entries/{seq}", reads::entry))
-            .service(get("/accounts/{account}*", reads::account))
-            .service(get("/holds/{id}", reads::hold))
-            .service(get("/supply", reads::supply))
             .service(get("/healthz", health::live))
             .service(get("/readyz", health::ready))
             .service(get("/version", health::version));
@@ -136,13 +127,50 @@ pub fn metrics_plane(
         InitError = (),
     >,
 > {
-    app(shared, |routes| {
+    app(shared, operators_routes)
+}
+
+/// The local plane: both of the others, and the orders, for whom the socket lets in.
+pub fn local_plane(
+    shared: Data<Shared>,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody>,
+        Error = Error,
+        InitError = (),
+    >,
+> {
+    let all = |routes: &mut ServiceConfig| {
+        ledger_routes(routes);
+        operators_routes(routes);
         routes
-            .service(get("/healthz", health::live_in_full))
-            .service(get("/readyz", health::ready_in_full))
-            .service(get("/version", health::version))
-            .service(get("/metrics", health::metrics));
-    })
+            .service(get("/admin/mode", admin::mode))
+            .service(post("/admin/orders", admin::order));
+    };
+    app(shared, all).wrap(from_fn(admin::only_allowed))
+}
+
+fn ledger_routes(routes: &mut ServiceConfig) {
+    routes
+        .service(post("/ingest", ingest::ingest))
+        .service(get("/roots", checkpoint::roots))
+        .service(get("/checkpoint", checkpoint::checkpoint))
+        .service(get("/entries", reads::entries))
+        .service(get("/entries/by-id/{id}", reads::entry_by_id))
+        .service(get("/entries/{seq}", reads::entry))
+        .service(get("/accounts/{account}*", reads::account))
+        .service(get("/holds/{id}", reads::hold))
+        .service(get("/supply", reads::supply));
+}
+
+fn operators_routes(routes: &mut ServiceConfig) {
+    routes
+        .service(get("/healthz", health::live_in_full))
+        .service(get("/readyz", health::ready_in_full))
+        .service(get("/version", health::version))
+        .service(get("/metrics", health::metrics));
 }
 
 fn app(
@@ -194,6 +222,15 @@ where
     web::resource(path)
         .route(web::route().guard(readable).to(handler))
         .default_service(web::to(only_get))
+}
+
+fn post<F, Args>(path: &str, handler: F) -> Resource
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    web::resource(path).route(web::post().to(handler)).default_service(web::to(only_post))
 }
 
 async fn only_get(request: HttpRequest, payload: Payload) -> Failure {

@@ -82,6 +82,11 @@ impl SafeReason {
         matches!(self, SafeReason::HeadMismatch | SafeReason::Gap | SafeReason::Operator)
     }
 
+    /// Whether what is stored is itself in doubt: a machine's verification alone does not end it.
+    pub fn is_of_integrity(self) -> bool {
+        matches!(self, SafeReason::HeadMismatch | SafeReason::Gap)
+    }
+
     pub(super) const fn bit(self) -> u32 {
         1 << self as u32
     }

@@ -162,14 +162,18 @@ fn every_never_and_every_invariant_says_what_holds_it() {
     }
 }
 
-/// `(plane, method and path)` of each route that the code has.
+/// `(plane, method and path)` of each route that the code has, by the function that adds it.
 fn routes_of(code: &str) -> BTreeSet<(&'static str, String)> {
-    let (api, metrics) = code.split_once("pub fn metrics_plane").expect("the two planes");
-    let metrics = metrics.split("\nfn ").next().unwrap_or_default();
     let mut found = BTreeSet::new();
-    for (plane, code) in [("API", api), ("metrics", metrics)] {
-        for (method, mark) in [("GET", ".service(get(\""), ("POST", "web::resource(\"")] {
-            let paths = code.split(mark).skip(1).filter_map(|rest| rest.split('"').next());
+    for function in code.split("fn ").skip(1) {
+        let plane = match function.split(['(', '<']).next() {
+            Some("api" | "ledger_routes") => "API",
+            Some("operators_routes") => "metrics",
+            Some("local_plane") => "local",
+            _ => continue,
+        };
+        for (method, mark) in [("GET", ".service(get(\""), ("POST", ".service(post(\"")] {
+            let paths = function.split(mark).skip(1).filter_map(|rest| rest.split('"').next());
             found.extend(
                 paths.map(|path| (plane, format!("{method} {}", path.trim_end_matches('*')))),
             );
@@ -190,6 +194,7 @@ fn routes_told(manual: &str) -> BTreeSet<(&'static str, String)> {
         match cells.next() {
             Some("both") => found.extend([("API", route.clone()), ("metrics", route)]),
             Some("metrics") => _ = found.insert(("metrics", route)),
+            Some("local") => _ = found.insert(("local", route)),
             _ => _ = found.insert(("API", route)),
         }
     }
@@ -373,11 +378,14 @@ fn each_rule_of_documents_can_fail() {
 
 #[test]
 fn routes_and_tests_are_read_off_the_code() {
-    let code = "web::resource(\"/ingest\")\n.service(get(\"/a/{b}*\", x))\n\
-                pub fn metrics_plane() { .service(get(\"/a/{b}\", x)) }\nfn get(";
-    let manual = "\n## Routes\n\n| `POST /ingest` | API |\n| `GET /a/{b}?c=` | both |\n\n## Next\n| `GET /x` |";
+    let code = "pub fn api() { .service(get(\"/a/{b}*\", x)) }\nfn ledger_routes() { \
+                .service(post(\"/ingest\", x)) }\nfn operators_routes() { \
+                .service(get(\"/a/{b}\", x)) }\npub fn local_plane() { \
+                .service(post(\"/o\", x)) }\nfn get(";
+    let manual = "\n## Routes\n\n| `POST /ingest` | API |\n| `GET /a/{b}?c=` | both |\n\
+                  | `POST /o` | local |\n\n## Next\n| `GET /x` |";
     assert_eq!(routes_of(code), routes_told(manual));
-    assert_eq!(routes_of(code).len(), 3);
+    assert_eq!(routes_of(code).len(), 4);
     let text = "#[test]\nfn one() { if a { } }\nmod inner { #[actix_rt::test]\nasync fn two() {} }\n\
                 fn no() {}\nproptest! { #[test]\nfn three(a in b) {} }";
     let source = Source::new("tests/it/x.rs", text, false);

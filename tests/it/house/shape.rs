@@ -13,10 +13,11 @@ pub const LISTS: &[(&str, &str, &str)] = &[(
     "what each actor is given, from the last one to the first",
 )];
 
-/// Who else may say which name: a field of an answer that a metric shares its name with, and whoever
+/// Who else may say which name: a field of an answer, or a reason, that shares its name with a metric; and whoever
 /// reads the metrics of a node from outside.
 const SHARED: &[(&str, &[&str])] = &[
     ("src/http/health.rs", &["committer_lag_ms"]),
+    ("src/ledger/reason.rs", &["disk_pressure"]),
     (
         "src/ctl/bench.rs",
         &["ledger_commits_total", "ledger_entries_committed_total", "store_bytes"],

@@ -46,7 +46,7 @@ async fn survives(point: Point) {
         assert!(sent.len() < 5_000, "{point} was never hit");
         if point == Point::AdminHandle {
             node.pipeline.order(Order::SafeModeEnter).await;
-            let _ = node.pipeline.order(Order::SafeModeClear).await;
+            let _ = node.pipeline.order(Order::SafeModeClear { has_verified: true }).await;
         }
         let entry = mint("alice", 1);
         let answer = node.pipeline.submit(node.submission(vec![entry.clone()])).ok();
@@ -69,7 +69,7 @@ async fn survives(point: Point) {
     })
     .await;
     if actor == ActorName::Committer {
-        let cleared = node.pipeline.order(Order::SafeModeClear).await;
+        let cleared = node.pipeline.order(Order::SafeModeClear { has_verified: true }).await;
         assert!(matches!(cleared, Some(Ok(mode)) if mode.bar().is_none()), "{point}: {cleared:?}");
     }
     ready(&node).await;
@@ -169,7 +169,12 @@ async fn after_a_crash_of_the_committer_what_is_queued_is_refused_and_writes_wai
         assert_eq!(reader.find(before.id).unwrap().unwrap().seq, 1, "reads answer");
         assert_eq!(head(&node), if is_durable { 2 } else { 1 }, "{point}");
 
-        let cleared = node.pipeline.order(Order::SafeModeClear).await.unwrap().unwrap();
+        let cleared = node
+            .pipeline
+            .order(Order::SafeModeClear { has_verified: true })
+            .await
+            .unwrap()
+            .unwrap();
         assert!(cleared.bar().is_none());
         ready(&node).await;
         if is_durable {

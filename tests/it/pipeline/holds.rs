@@ -50,7 +50,7 @@ async fn no_hold_expires_in_safe_mode_and_the_next_group_makes_up_for_it() {
     node.until("its time is over", |_| now_ms() > due).await;
     assert_eq!(refusal(submit(&node, vec![mint("bob", 1)])).await, Reason::SafeMode);
     assert_eq!((state(&node, hold.id), head(&node)), (HoldState::Open, 2));
-    node.pipeline.order(Order::SafeModeClear).await.unwrap().unwrap();
+    node.pipeline.order(Order::SafeModeClear { has_verified: true }).await.unwrap().unwrap();
     // The tick may come first: then the expiry has a group of its own.
     assert_eq!(commit(&node, vec![mint("bob", 1)]).await, [4]);
     assert_eq!(state(&node, hold.id), HoldState::Expired);

@@ -12,6 +12,7 @@ mod safe_mode;
 use std::sync::{Arc, mpsc};
 
 use ron_ledger::actors::mode::SafeReason;
+use ron_ledger::actors::mode::{Mode, ModeCell};
 use ron_ledger::actors::pipeline::{Answer, Parts, Pipeline, Settings, SignedNotes};
 use ron_ledger::actors::probe::{Point, Probe};
 use ron_ledger::capability::{CachedVerifier, Keyring, Verifier};
@@ -55,6 +56,7 @@ fn node_on(engine: Arc<Faulty<MemoryEngine>>, signed: SignedNotes, more: &[(&str
     let options = StoreOptions { filter_bytes: config.derived.filter_bytes, lag };
     let engine: Arc<dyn Engine> = engine;
     let parts = Parts {
+        mode: ModeCell::new(Mode::READY),
         store: Arc::new(Store::open(engine, genesis, options).unwrap()),
         signed: Arc::new(signed),
         capabilities: Arc::new(CachedVerifier::new(

@@ -18,7 +18,11 @@ async fn faulty() -> (Node, Arc<Faulty<MemoryEngine>>) {
 }
 
 async fn clear(node: &Node) -> Result<(), IllegalMove> {
-    node.pipeline.order(Order::SafeModeClear).await.expect("an answer").map(|_| ())
+    node.pipeline
+        .order(Order::SafeModeClear { has_verified: true })
+        .await
+        .expect("an answer")
+        .map(|_| ())
 }
 
 #[actix_rt::test]
@@ -30,7 +34,9 @@ async fn what_a_failed_recovery_found_is_not_cleared_before_a_recovery_passes() 
     stall.reached(&node).await;
     // Whoever clears before the recovery has begun waits for it.
     let pipeline = node.pipeline.clone();
-    let early = actix_rt::spawn(async move { pipeline.order(Order::SafeModeClear).await });
+    let early = actix_rt::spawn(async move {
+        pipeline.order(Order::SafeModeClear { has_verified: true }).await
+    });
     node.until("the order waits", |node| depth_of(node, "committer") == 1).await;
     engine.plan(Fault::TruthRead, 0, u64::MAX);
     drop(stall);

@@ -6,6 +6,7 @@ mod determinism;
 mod kills;
 mod lives;
 mod logs;
+mod orders;
 mod starts;
 mod stops;
 mod tls;
