@@ -28,13 +28,21 @@ fn socket(keys: &Keys) -> PathBuf {
 }
 
 impl Node {
-    fn start(keys: Keys, profile: &str, more: &[(&str, &str)], line: &str) -> Self {
+    /// Started, recovered, and checked; whether it takes writes is another question.
+    fn start(keys: Keys, profile: &str, more: &[(&str, &str)]) -> Self {
         let path = socket(&keys).display().to_string();
         let settings = [&[("uds.path", path.as_str())], more].concat();
-        let mut daemon = Daemon::spawn(&keys, profile, &settings);
-        daemon.await_line(line);
+        let daemon = Daemon::spawn(&keys, profile, &settings);
         let client = daemon.client(&keys.master());
-        Node { keys, daemon, client }
+        let node = Node { keys, daemon, client };
+        for _ in 0..2_000 {
+            let mode = node.tell("safe-mode status");
+            if !mode.contains("recovering") && !mode.contains("checking") {
+                return node;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        panic!("it does not recover");
     }
 
     fn ctl(&self, line: &str) -> Command {
@@ -80,7 +88,7 @@ impl Node {
 /// Each order bars writes by its name, and its opposite lets them pass.
 #[actix_rt::test]
 async fn orders_bar_writes_and_take_it_back() {
-    let node = Node::start(Keys::new(), "micronode", &[], "ready=1");
+    let node = Node::start(Keys::new(), "micronode", &[]);
     assert_eq!((node.tell("safe-mode status"), node.write().await), ("ready".into(), "ok".into()));
     for (order, mode, opposite) in [
         ("freeze", "frozen", "unfreeze"),
@@ -102,7 +110,7 @@ async fn orders_bar_writes_and_take_it_back() {
 
 #[actix_rt::test]
 async fn a_drain_by_order_ends_the_daemon_with_code_0() {
-    let node = Node::start(Keys::new(), "micronode", &[], "ready=1");
+    let node = Node::start(Keys::new(), "micronode", &[]);
     assert_eq!(node.tell("drain"), "draining");
     let (code, _, log) = node.daemon.ended();
     assert_eq!(code, Some(0), "{log:#?}");
@@ -111,23 +119,23 @@ async fn a_drain_by_order_ends_the_daemon_with_code_0() {
 #[cfg(feature = "rocks")]
 #[actix_rt::test]
 async fn what_was_ordered_outlives_the_process_and_a_crash_of_it() {
-    let node = Node::start(Keys::new(), "macronode", &[], "ready=1");
+    let node = Node::start(Keys::new(), "macronode", &[]);
     assert_eq!(node.tell("freeze"), "frozen");
     assert_eq!(node.tell("safe-mode enter"), "operator,frozen");
     let Node { keys, daemon, .. } = node;
     daemon.kill();
     // The socket that the killed process left is taken over.
-    let node = Node::start(keys, "macronode", &[], "committer=online");
+    let node = Node::start(keys, "macronode", &[]);
     assert_eq!(node.tell("safe-mode status"), "operator,frozen");
     assert_eq!(node.write().await, "frozen");
     assert_eq!(node.tell("unfreeze"), "operator");
     assert_eq!(node.tell("safe-mode clear"), "ready");
-    let node = Node::start(node.stop(), "macronode", &[], "ready=1");
+    let node = Node::start(node.stop(), "macronode", &[]);
     assert_eq!(node.write().await, "ok");
     let keys = node.stop();
     // A file that makes no sense bars writes until somebody has looked.
     std::fs::write(keys.dir().join("data/state/mode"), [0; 1024]).unwrap();
-    let node = Node::start(keys, "macronode", &[], "committer=online");
+    let node = Node::start(keys, "macronode", &[]);
     assert_eq!(node.write().await, "safe_mode");
     assert_eq!(node.tell("safe-mode clear"), "ready");
     node.stop();
@@ -136,13 +144,13 @@ async fn what_was_ordered_outlives_the_process_and_a_crash_of_it() {
 #[cfg(feature = "rocks")]
 #[actix_rt::test]
 async fn a_disk_beyond_its_mark_refuses_new_entries_alone() {
-    let node = Node::start(Keys::new(), "macronode", &[], "ready=1");
+    let node = Node::start(Keys::new(), "macronode", &[]);
     let entry = mint("a", 1);
     let request = RequestIn { batch: vec![to_wire(&entry)], idem_id: None, atomic: false };
     node.client.ingest(&request).await.unwrap();
     // Whatever the disk is like, it is fuller than this.
     let marks = [("disk.degraded_percent", "0"), ("disk.refuse_percent", "1")];
-    let node = Node::start(node.stop(), "macronode", &marks, "ready=1");
+    let node = Node::start(node.stop(), "macronode", &marks);
     assert_eq!(node.write().await, "disk_pressure");
     let replayed = node.client.ingest(&request).await.unwrap();
     assert_eq!(replayed.results[0].seq, Some(1), "what is there is told all the same");
@@ -160,7 +168,7 @@ fn a_stranger_gets_no_further_than_the_socket() {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
     };
     for (allowed, code) in [("", 1), ("1,65534", 0)] {
-        let node = Node::start(Keys::new(), "micronode", &[("uds.allow_uids", allowed)], "ready=1");
+        let node = Node::start(Keys::new(), "micronode", &[("uds.allow_uids", allowed)]);
         // By its files alone the stranger could connect.
         open(node.keys.dir(), 0o755);
         open(&socket(&node.keys), 0o666);
