@@ -15,7 +15,12 @@ pub(super) fn make_dir(path: &Path) -> io::Result<bool> {
 }
 
 /// Writes a file of mode 0600 whole, or not at all: whoever reads it meets the old text or the new.
+///
+/// What is there and is no file, as a device, is not replaced.
 pub(super) fn write(path: &Path, text: &[u8]) -> io::Result<()> {
+    if fs::symlink_metadata(path).is_ok_and(|there| !there.is_file()) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "is there, and is no file"));
+    }
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
     let new = PathBuf::from(name);
@@ -47,6 +52,7 @@ mod tests {
         fs::write(dir.join("token.new"), "left behind").unwrap();
         write(&path, b"new").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert!(write(&dir, b"a directory").is_err());
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&dir), mode(&path)), (0o700, 0o600));
     }
