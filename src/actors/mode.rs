@@ -125,7 +125,7 @@ const CHECKERS: u32 = Checker::Sequencer.bit() | Checker::Publisher.bit();
 ///
 /// Bits: one a reason, the worst lowest; one a checker; one a flag. The reason `Checking` stands
 /// exactly when a checker's bit does.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Mode(u32);
 
 impl Mode {

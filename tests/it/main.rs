@@ -4,6 +4,7 @@
 mod actix_facts;
 mod house;
 mod http;
+mod model;
 mod pipeline;
 mod supervised;
 mod support;
