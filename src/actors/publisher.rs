@@ -1,8 +1,9 @@
 //! RootPublisher: signs the newest durable root, makes the note durable, and only then shows it.
 //!
 //! Owns: the signed notes. Receives: [`Look`]; the head itself lies in a cell, so that older ones
-//! coalesce. [`Finish`] comes last. Publishes: the checkpoint. On a crash: the last note is read back and held against the
-//! log; it never signs a smaller tree, nor another root of the same size.
+//! coalesce. [`Finish`] comes last. Publishes: the checkpoint. On a crash: the last note is read back,
+//! made durable again, shown, and held against the log; it never signs a smaller tree, nor another root
+//! of the same size.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use super::door::Seated;
 use super::mode::{Checker, Event, Fault, ModeCell};
 use super::prevalidator::unix_ms;
 use super::probe::{Point, Probe};
-use super::signed::SignedNotes;
+use super::signed::{SignedError, SignedNotes};
 use crate::accumulator::Checkpoint;
 use crate::storage::Head;
 use crate::storage::reader::Reader;
@@ -64,6 +65,8 @@ pub(super) struct Deps {
 pub(super) struct State {
     /// The last checkpoint was held against the log in this life.
     is_checked: bool,
+    /// The note that was found was made durable in this life, and shown.
+    is_restored: bool,
     last: Option<Checkpoint>,
     /// Nothing is signed before this, save at the end.
     not_before: Option<Instant>,
@@ -75,12 +78,8 @@ impl Actor for RootPublisher {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.deps.probe.hit(Point::PublisherStarted);
-        match self.deps.signed.last() {
-            Ok(Some((checkpoint, note))) => self.show(checkpoint, &note),
-            Ok(None) => {}
-            // The check will read it again, and fail.
-            Err(error) => tracing::error!(%error, "the last signed checkpoint cannot be read"),
-        }
+        // Tried again, and told, when there is something to sign.
+        let _ = self.restore();
         // At a start there is no head yet: the check waits for the committer's first one.
         if self.deps.newest.load().is_some() {
             self.publish_when_due(ctx);
@@ -108,7 +107,7 @@ impl Handler<Seated<Finish>> for RootPublisher {
 
     fn handle(&mut self, _: Seated<Finish>, ctx: &mut Self::Context) {
         // Without a head nothing was recovered, and there is nothing to be checked against.
-        if self.deps.newest.load().is_some() && self.check() {
+        if self.deps.newest.load().is_some() && self.check() && self.restored(ctx) {
             self.publish(ctx);
         }
     }
@@ -118,7 +117,7 @@ impl RootPublisher {
     /// The time is looked at for each message and not by the timer alone, which a mailbox that is
     /// never empty would starve.
     fn publish_when_due(&mut self, ctx: &mut Context<Self>) {
-        if !self.check() {
+        if !self.check() || !self.restored(ctx) {
             return;
         }
         let now = Instant::now();
@@ -136,6 +135,31 @@ impl RootPublisher {
             publisher.state.is_scheduled = false;
             publisher.publish_when_due(ctx);
         });
+    }
+
+    /// Once in a life: shows the note that the one before left. That one may have ended, or failed,
+    /// between the note's new name and the fsync of the name: who is shown it now must find it after
+    /// a loss of power too.
+    fn restore(&mut self) -> Result<(), SignedError> {
+        if self.state.is_restored {
+            return Ok(());
+        }
+        if let Some((checkpoint, note)) = self.deps.signed.last()? {
+            self.deps.signed.keep(&note)?;
+            self.show(checkpoint, &note);
+        }
+        self.state.is_restored = true;
+        Ok(())
+    }
+
+    /// As [`Self::restore`], tried again later when it fails. Writes do not wait for it.
+    fn restored(&mut self, ctx: &mut Context<Self>) -> bool {
+        let outcome = self.restore();
+        if let Err(error) = &outcome {
+            tracing::error!(%error, "the last signed checkpoint is not shown");
+            self.schedule(RETRY_PAUSE, ctx);
+        }
+        outcome.is_ok()
     }
 
     /// Once in a life, before anything is signed: the log has the root that was signed last.

@@ -78,7 +78,9 @@ impl Pipeline {
             (Commit::IsRefusedRoom, Prepared(group)) => self.refuse_new(state, &group),
             (Commit::WriteTears, Prepared(group)) => self.fail(state, &group),
             (Commit::Syncs, Writing(group)) => {
-                state.log.sync();
+                if !state.process.poisoned {
+                    state.log.sync();
+                }
                 state.process.committer = Written(group);
             }
             (Commit::SyncFails, Writing(group)) => self.fail(state, &group),
@@ -177,10 +179,7 @@ impl Pipeline {
             waiting.iter().copied().filter(|ticket| !late || ticket.waiters != 0).collect();
         let barred = state.process.mode.safe_reason().is_some();
         let ignores = self.flaw == Some(Flaw::CommitsInSafeMode);
-        if tickets.is_empty()
-            || state.process.committer != Committer::Idle
-            || barred && !ignores
-        {
+        if tickets.is_empty() || state.process.committer != Committer::Idle || barred && !ignores {
             return;
         }
         let group = self.plan(state, tickets);
@@ -214,6 +213,9 @@ impl Pipeline {
     }
 
     fn write(&self, state: &mut State, group: Group) {
+        if state.process.poisoned && self.flaw != Some(Flaw::GoesOnAfterAnUnknownWrite) {
+            return self.fail(state, &group);
+        }
         state.log.visible = group.planned;
         state.process.committer = Committer::Writing(group);
         match self.flaw {
@@ -225,8 +227,8 @@ impl Pipeline {
 
     /// Nobody knows what the disk has.
     fn fail(&self, state: &mut State, group: &Group) {
+        state.process.poisoned = true;
         if self.flaw != Some(Flaw::GoesOnAfterAnUnknownWrite) {
-            state.process.poisoned = true;
             state.note(Event::WriteUnknown);
         }
         self.refuse_new(state, group);
@@ -247,7 +249,8 @@ impl Pipeline {
 
     /// Refused while the lease is out. Without one, a second life plans and writes beside the first.
     pub(super) fn second_life(&self, state: &mut State) -> Option<()> {
-        let is_refused = state.process.committer.has_writer() && self.flaw != Some(Flaw::HasNoLease);
+        let is_refused =
+            state.process.committer.has_writer() && self.flaw != Some(Flaw::HasNoLease);
         if is_refused {
             return None;
         }

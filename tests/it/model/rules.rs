@@ -21,7 +21,8 @@ pub const SAFE_MODE_BARS: &str = "no group is begun while safe-mode stands";
 pub const IN_HAND: &str = "no group is in hand while the committer's own reasons stand";
 pub const NO_FALSE_ALARM: &str = "no truth is called lost while none is";
 pub const MODE_FITS: &str = "no actor asks the mode for an illegal move";
-pub const READY_IS_OPEN: &str = "writes pass only where a writer, a checked publisher and readers are";
+pub const READY_IS_OPEN: &str =
+    "writes pass only where a writer, a checked publisher and readers are";
 
 /// Always.
 pub const ALWAYS: &[Rule] = &[

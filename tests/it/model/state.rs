@@ -196,7 +196,9 @@ pub enum Publisher {
     Fresh,
     /// The last note is durable, and shown.
     Restored,
-    /// And it fits the log.
+    /// It fits the log, and could not be made durable yet.
+    Unshown,
+    /// It fits the log, is durable, and is shown.
     Checked,
     /// A new note stands under its name; the name may not last.
     Renamed(Tree),
@@ -207,7 +209,8 @@ pub enum Publisher {
 impl Publisher {
     /// It found in this life that the last note fits the log.
     pub fn is_checked(&self) -> bool {
-        matches!(self, Publisher::Checked | Publisher::Renamed(_) | Publisher::Kept(_))
+        use Publisher::{Checked, Kept, Renamed, Unshown};
+        matches!(self, Unshown | Checked | Renamed(_) | Kept(_))
     }
 }
 
@@ -216,7 +219,8 @@ impl Publisher {
 pub struct Process {
     /// The mode itself, not a model of it.
     pub mode: Mode,
-    /// The engine failed in a write, and takes no more.
+    /// The engine failed in a write, and takes no more. What is fsynced from then on need not be on
+    /// the disk: the pages that failed are marked clean.
     pub poisoned: bool,
     /// Ingress and prevalidators: no order yet.
     pub front: Line,

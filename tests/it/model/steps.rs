@@ -31,7 +31,10 @@ pub enum Step {
     /// The process is killed and started again. What lies in the page cache stays.
     Kill,
     /// The power fails; whether the disk had got to what was not fsynced.
-    PowerFails { log_kept: bool, note_kept: bool },
+    PowerFails {
+        log_kept: bool,
+        note_kept: bool,
+    },
     /// Whoever finds the committer slow starts another one beside it.
     SecondLife,
     SecondLifeWrites,
@@ -41,15 +44,21 @@ pub enum Step {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Commit {
     /// A panic: within the engine's write, which poisons it, or elsewhere.
-    Panics { in_engine: bool },
+    Panics {
+        in_engine: bool,
+    },
     Starts,
     Verifies,
     Rewrites,
-    RewriteFails { unknown: bool },
+    RewriteFails {
+        unknown: bool,
+    },
     Swaps,
     GoesOnline,
     /// Takes a group; `late`: what nobody waits for has passed its deadline.
-    Takes { late: bool },
+    Takes {
+        late: bool,
+    },
     Writes,
     IsRefusedRoom,
     /// The write fails, and nothing of it is to be seen.
@@ -219,7 +228,11 @@ impl Pipeline {
         let process = &state.process;
         let found: &[Publish] = match process.publisher {
             Publisher::Down => &[Publish::Starts],
+            Publisher::Fresh if process.look => {
+                &[Publish::Restores, Publish::Checks, Publish::Panics]
+            }
             Publisher::Fresh => &[Publish::Restores, Publish::Panics],
+            Publisher::Unshown => &[Publish::Restores, Publish::Panics],
             Publisher::Restored if process.look => &[Publish::Checks, Publish::Panics],
             Publisher::Checked if process.look => &[Publish::Signs, Publish::Panics],
             Publisher::Restored | Publisher::Checked => &[Publish::Panics],
@@ -242,10 +255,13 @@ impl Pipeline {
                     _ => state.process.look || state.process.newest.is_some(),
                 };
             }
-            // The one before may have died, or failed, before the note's name was durable. If it
-            // fails again nothing changes, and it is tried again.
-            (Publish::Restores, _) => {
-                state.process.publisher = Publisher::Restored;
+            // The one before may have died, or failed, before the note's name was durable. If this
+            // fails nothing changes, and it is tried again.
+            (Publish::Restores, at) => {
+                state.process.publisher = match at {
+                    Publisher::Unshown => Publisher::Checked,
+                    _ => Publisher::Restored,
+                };
                 if self.flaw != Some(Flaw::TrustsTheNote) {
                     state.note.sync();
                 }
@@ -253,10 +269,13 @@ impl Pipeline {
                     state.show(state.note.visible);
                 }
             }
-            (Publish::Checks, _) => {
+            (Publish::Checks, at) => {
                 state.note(Event::CheckStarted(Checker::Publisher));
                 if state.log.visible.bears(&state.note.visible) {
-                    state.process.publisher = Publisher::Checked;
+                    state.process.publisher = match at {
+                        Publisher::Fresh => Publisher::Unshown,
+                        _ => Publisher::Checked,
+                    };
                     state.note(Event::CheckPassed(Checker::Publisher));
                 } else {
                     state.note(Event::CheckFailed(Checker::Publisher, Fault::HeadMismatch));

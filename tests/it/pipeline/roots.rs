@@ -145,6 +145,32 @@ async fn a_note_that_cannot_be_kept_is_not_shown_and_tried_again() {
 }
 
 #[actix_rt::test]
+async fn a_note_that_is_found_is_made_durable_again_before_it_is_shown() {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let (dir, engine) = (tempfile::tempdir().unwrap(), engine());
+    let node = node_on(Arc::clone(&engine), notes(dir.path()), &[]);
+    ready(&node).await;
+    commit(&node, vec![mint("alice", 1)]).await;
+    node.stop().await;
+    let note = dir.path().join("signed/checkpoint");
+    let file = || std::fs::metadata(&note).unwrap().ino();
+    let before = file();
+    // In the way of the file that is to take the note's name.
+    let in_the_way = dir.path().join("signed/checkpoint.new");
+    std::fs::create_dir(&in_the_way).unwrap();
+    let node = node_on(engine, notes(dir.path()), &[]);
+    ready(&node).await;
+    node.until("it has tried", |node| depth_of(node, "root_publisher") == 0).await;
+    assert_eq!(published_size(&node), 0, "what may be gone without power is not shown");
+    assert_eq!(file(), before);
+    std::fs::remove_dir(&in_the_way).unwrap();
+    node.until("it is shown", |node| published_size(node) == 1).await;
+    assert_ne!(file(), before, "written again");
+    node.stop().await;
+}
+
+#[actix_rt::test]
 async fn a_log_that_lacks_what_was_signed_takes_no_writes() {
     let dir = tempfile::tempdir().unwrap();
     let node = node_on(engine(), notes(dir.path()), &[]);
