@@ -1,11 +1,11 @@
 # The everyday commands of the project. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test sim sim-long lint build bench doc clean-dev
+.PHONY: help run test sim sim-long model-deep lint build bench doc clean-dev
 
 CARGO ?= cargo
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: build ## start a development node, send it a sample workload, serve until Ctrl-C
 	@scripts/run.sh
@@ -19,6 +19,9 @@ sim: ## simulate one life of the ledger with its faults: make sim SEED=7
 
 sim-long: ## simulate many: make sim-long RUNS=5000
 	RON_SIM_RUNS=$(or $(RUNS),2000) $(CARGO) test --release --locked --lib storage::sim::nothing -- --nocapture
+
+model-deep: ## explore the model of the pipeline to its larger bounds: minutes, and gigabytes of memory
+	RON_MODEL_DEEP=1 $(CARGO) test --release --locked --test it model:: -- --nocapture --test-threads=1
 
 lint: ## check format and lints
 	@scripts/setup.sh

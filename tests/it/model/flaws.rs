@@ -3,7 +3,7 @@
 
 use stateright::{Checker, HasDiscoveries, Model};
 
-use super::{Flaw, NARROW, Pipeline, TWINS, TWO, reach, rules};
+use super::{Flaw, NARROW, ONE, Pipeline, TWINS, TWO, reach, rules};
 
 /// With the flaw, the rule is broken in some state.
 #[track_caller]
@@ -78,11 +78,11 @@ fn a_note_that_is_shown_again_as_it_is_found_goes_back() {
 
 #[test]
 fn readers_that_open_after_their_head_moved_raise_a_false_alarm() {
-    breaks(&TWINS, Flaw::OpensAfterTheSwap, rules::NO_FALSE_ALARM);
+    breaks(&ONE, Flaw::OpensAfterTheSwap, rules::NO_FALSE_ALARM);
 }
 
 #[test]
 fn an_actor_that_forgets_to_go_on_is_found() {
-    strands(&TWINS, Flaw::RestartsWithoutALook);
-    strands(&TWINS, Flaw::ForgetsToPassTheCheck);
+    strands(&ONE, Flaw::RestartsWithoutALook);
+    strands(&ONE, Flaw::ForgetsToPassTheCheck);
 }

@@ -80,8 +80,9 @@ pub const ALWAYS: &[Rule] = &[
 /// In some state of every model.
 pub const SOMETIMES: &[Rule] = &[
     ("all is told, signed and at rest", is_at_rest),
-    ("a group of two is in hand", |_, state| {
-        state.process.committer.group().is_some_and(|group| group.tickets.len() == 2)
+    ("a group is as large as it may be", |model, state| {
+        let most = model.group_max.min(model.inflight_max);
+        state.process.committer.group().is_some_and(|group| group.tickets.len() == most)
     }),
     ("a recovery finds what only the page cache has", |_, state| {
         let found = Committer::Verified(state.log.visible);
