@@ -331,28 +331,3 @@ fn a_recovery_ends_early_when_it_is_asked_to() {
     let again = store(&memory, 4);
     assert_eq!(open(&again).0.head().get().seq, 10);
 }
-
-#[test]
-fn who_sees_the_head_may_read_what_it_speaks_of() {
-    let engine = engine();
-    {
-        let store = store(&engine, 1 << 20);
-        let (mut writer, _lease) = open(&store);
-        commit(&mut writer, &workload(1).iter().collect::<Vec<_>>(), 1);
-    }
-    for _ in 0..300 {
-        let store = store(&engine, 1 << 20);
-        let reader = store.reader();
-        let looks = std::thread::spawn(move || {
-            loop {
-                let head = reader.head();
-                if head.seq > 0 {
-                    return reader.roots(head.seq - 1, head.seq, 1).map(|rows| rows.len());
-                }
-            }
-        });
-        let opened = open(&store);
-        assert_eq!(looks.join().unwrap().unwrap(), 1, "as the sequencer at its start");
-        drop(opened);
-    }
-}
