@@ -1,6 +1,6 @@
 # The everyday commands of the project. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test sim sim-long model-deep lint build bench doc clean-dev
+.PHONY: help run test sim sim-long kills-long model-deep lint build bench restart doc clean-dev
 
 CARGO ?= cargo
 
@@ -20,6 +20,11 @@ sim: ## simulate one life of the ledger with its faults: make sim SEED=7
 sim-long: ## simulate many: make sim-long RUNS=5000
 	RON_SIM_RUNS=$(or $(RUNS),2000) $(CARGO) test --release --locked --lib storage::sim::nothing -- --nocapture
 
+kills-long: ## kill -9 under load many times, in small and in large requests: make kills-long KILLS=200
+	@scripts/setup.sh
+	for batch in 1 64; do RON_KILLS=$(or $(KILLS),200) RON_KILLS_BATCH=$$batch \
+		$(CARGO) test --release --locked --test it whole::kills -- --nocapture || exit 1; done
+
 model-deep: ## explore the model of the pipeline to its larger bounds: minutes, and gigabytes of memory
 	RON_MODEL_DEEP=1 $(CARGO) test --release --locked --test it model:: -- --nocapture --test-threads=1
 
@@ -35,6 +40,9 @@ build: ## build both programs
 bench: build ## measure the commit path step by step, then a node over HTTP
 	$(CARGO) bench --locked
 	scripts/bench.sh
+
+restart: build ## measure kill -9 to ready: make restart ENTRIES=1000000
+	scripts/restart.sh $(or $(ENTRIES),1000000)
 
 doc: ## build the API documentation
 	@scripts/setup.sh

@@ -1,12 +1,12 @@
 //! Ingress: admits or refuses, and joins an identical request in flight to its twin.
 //!
-//! Owns: the twins in flight. Receives: [`Arrival`]. Sends: [`Admitted`] to the prevalidators. On a
+//! Owns: the twins in flight, and the bucket of the rate limit. Receives: [`Arrival`]. Sends: [`Admitted`] to the prevalidators. On a
 //! crash: the request in hand is told that its outcome is unknown, the table of twins is forgotten,
 //! which costs a second look-up and nothing else.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 
@@ -14,6 +14,7 @@ use super::door::{Door, Refused, Seated};
 use super::mode::ModeCell;
 use super::prevalidator::Prevalidator;
 use super::probe::{Point, Probe};
+use super::rate::RateLimit;
 use super::refusal::{refuse_busy, reject_of};
 use super::supervise::MESSAGES_PER_TURN;
 use super::ticket::{Admitted, Arrival, Reply, Waiters};
@@ -23,6 +24,7 @@ use crate::telemetry::{Metrics, Queue};
 pub(super) struct Ingress {
     pub(super) deps: Deps,
     pub(super) twins: Twins,
+    pub(super) rate: RateLimit,
     /// The prevalidator whose turn it is.
     pub(super) next: usize,
     pub(super) messages: u32,
@@ -68,8 +70,12 @@ impl Handler<Seated<Arrival>> for Ingress {
             },
             None => (sender, held),
         };
-        let deadline = submission.received + self.deps.deadline;
         let reply = Reply::new(sender, held);
+        // After the twins: who joins one makes no work.
+        if !self.rate.admits(Instant::now()) {
+            return refuse_busy(&self.deps.metrics, Queue::Ingress, reply);
+        }
+        let deadline = submission.received + self.deps.deadline;
         self.twins.insert(fingerprint, reply.waiters());
         self.hand_over(Admitted { submission, deadline, reply });
     }

@@ -27,6 +27,7 @@ mod gauges;
 mod ingress;
 mod prevalidator;
 mod publisher;
+mod rate;
 mod refusal;
 mod sequencer;
 mod signed;

@@ -21,6 +21,7 @@ use super::pipeline::{Doors, Inner, Pipeline};
 use super::prevalidator::{self, Prevalidator};
 use super::probe::Probe;
 use super::publisher::{self, RootPublisher};
+use super::rate::RateLimit;
 use super::report::Observer;
 use super::sequencer::{self, Sequencer};
 use super::signed::SignedNotes;
@@ -50,6 +51,7 @@ pub struct Settings {
     pub prevalidators: u32,
     pub inflight: Usage,
     pub request_deadline: Duration,
+    pub requests_per_second: u32,
     pub batch_max_entries: usize,
     pub batch_max_bytes: usize,
     pub expire_max: usize,
@@ -77,6 +79,7 @@ impl Settings {
                 bytes: config.limits.inflight_bytes,
             },
             request_deadline: config.limits.request_deadline,
+            requests_per_second: config.limits.requests_per_second,
             batch_max_entries: config.commit.batch_max_entries,
             batch_max_bytes: usize::try_from(config.commit.batch_max_bytes).unwrap_or(usize::MAX),
             expire_max: config.commit.expire_max,
@@ -284,7 +287,8 @@ impl Pipeline {
             metrics: Arc::clone(&metrics),
             probe: probe.clone(),
         };
-        let build = || Ingress { deps, twins: Twins::default(), next: 0, messages: 0 };
+        let rate = RateLimit::per_second(settings.requests_per_second);
+        let build = || Ingress { deps, twins: Twins::default(), rate, next: 0, messages: 0 };
         let ingress = starter.start(&front, "ingress", settings.queue_ingress, build);
         let (mode_too, writer) = (mode.clone(), committer.clone());
         let build = || Admin { mode: mode_too, committer: writer, probe };

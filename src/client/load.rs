@@ -102,7 +102,6 @@ pub async fn run(
 }
 
 fn empty(started: Instant) -> Measured {
-    let latency_us = Histogram::new_with_bounds(1, LATENCY_US_MAX, 3);
     Measured {
         requests: 0,
         entries: 0,
@@ -110,8 +109,17 @@ fn empty(started: Instant) -> Measured {
         rejected: 0,
         retries: 0,
         elapsed: started.elapsed(),
-        latency_us: latency_us.expect("the bounds are in order"),
+        latency_us: empty_histogram(),
     }
+}
+
+/// Of latencies in microseconds.
+pub(super) fn empty_histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, LATENCY_US_MAX, 3).expect("the bounds are in order")
+}
+
+pub(super) fn micros(latency: Duration) -> u64 {
+    u64::try_from(latency.as_micros()).unwrap_or(u64::MAX)
 }
 
 async fn send(
@@ -124,8 +132,7 @@ async fn send(
         let sent = Instant::now();
         let mut retries = 0;
         let answer = Retry::default().run(|| client.ingest(request), |_, _| retries += 1).await?;
-        let micros = u64::try_from(sent.elapsed().as_micros()).unwrap_or(u64::MAX);
-        sum.latency_us.saturating_record(micros);
+        sum.latency_us.saturating_record(micros(sent.elapsed()));
         sum.requests += 1;
         sum.retries += retries;
         sum.entries += answer.results.len() as u64;

@@ -6,7 +6,9 @@ mod error;
 mod retry;
 mod token;
 
+pub mod audit;
 pub mod load;
+pub mod open;
 pub mod unit;
 pub mod workload;
 

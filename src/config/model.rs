@@ -193,6 +193,8 @@ section! {
         inflight_bytes: u64,
         /// Requests in flight.
         inflight_requests: usize,
+        /// Requests a second that are taken; 0 for no limit.
+        requests_per_second: u32,
         /// Time from receipt to answer.
         #[serde(with = "duration")]
         request_deadline: Duration,

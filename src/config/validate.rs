@@ -114,6 +114,11 @@ impl Config {
             "queues.prevalidator",
             "at least concurrency.prevalidators: the total is shared by them",
         );
+        rules.need(
+            limits.requests_per_second <= 1_000_000,
+            "limits.requests_per_second",
+            "at most 1000000, or 0 for no limit: the time for one is counted in whole nanoseconds",
+        );
         rules.need(self.http.workers <= 1024, "http.workers", "at most 1024: each is a thread");
         // The request that closes a group may be of full size, after holds that expired.
         let group = count(commit.batch_max_entries)

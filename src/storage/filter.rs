@@ -30,6 +30,11 @@ impl Filter {
         (blocks > 0).then(|| Filter { words: vec![0; blocks * WORDS_PER_BLOCK] })
     }
 
+    /// What it takes, in bytes.
+    pub(super) fn size_bytes(&self) -> u64 {
+        self.words.len() as u64 * 8
+    }
+
     pub(super) fn insert(&mut self, key: &[u8; 16]) {
         let (block, bits) = self.place(key);
         for bit in bits {

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 use parking_lot::RwLock;
 
@@ -119,6 +120,7 @@ pub(super) fn recover(with: &Plan<'_>) -> Result<Writer, RecoverError> {
         return Err(RecoverError::RollBack { head: head.seq, anchor, size: height });
     }
     rewrite_tail(engine, &head)?;
+    let started = Instant::now();
     let mut writer = match writer_at(with, height) {
         // Derived data that does not fit the log is only a copy: it is made anew from the log.
         Err(RecoverError::Mismatch { .. }) if height > 0 => {
@@ -128,7 +130,16 @@ pub(super) fn recover(with: &Plan<'_>) -> Result<Writer, RecoverError> {
         }
         other => other?,
     };
+    let (opened, height) = (started.elapsed(), writer.head().get().seq);
     replay(&mut writer, &head, with.stop)?;
+    tracing::info!(
+        head = head.seq,
+        filter_behind = height - writer.filter_saved,
+        filter_ms = opened.as_millis() as u64,
+        replayed = head.seq - height,
+        replay_ms = (started.elapsed() - opened).as_millis() as u64,
+        "the log is verified"
+    );
     Ok(writer)
 }
 

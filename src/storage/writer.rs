@@ -30,9 +30,10 @@ pub(super) const HEAD: &[u8] = b"head";
 /// the indexes, its accounts, hold and tiles, with the memory engine's overhead for each.
 const ENTRY_COST_BYTES: u64 = 1536;
 
-/// The filter is saved with the first flush after so many entries, and at an orderly stop. What it
-/// lacks at the next start is read from the log: about a second for a million entries.
-const FILTER_SAVE_ENTRIES: u64 = 1_000_000;
+/// The filter is saved with a flush once it holds an entry more for each of so many of its bytes, and at
+/// an orderly stop: at most so many bytes are written for an entry, a third of what the entry itself
+/// takes. What it lacks at the next start is read from the log: about half a second for a million.
+const FILTER_BYTES_PER_ENTRY: u64 = 160;
 
 /// Proof that a value is fsynced, or as durable as the engine makes it. Only the store makes one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,12 +181,16 @@ impl Writer {
         let is_full = overlay.active.entries >= self.lag.flush;
         drop(overlay);
         if is_full
-            && let Some(layer) = self.freeze(FILTER_SAVE_ENTRIES)
+            && let Some(layer) = self.freeze(self.filter_behind_max())
             && let Some(flusher) = &self.flusher
         {
             flusher.send(layer);
         }
         Durable::new(head)
+    }
+
+    fn filter_behind_max(&self) -> u64 {
+        self.filter.as_ref().map_or(0, |filter| filter.size_bytes() / FILTER_BYTES_PER_ENTRY)
     }
 
     /// Takes what is not flushed, if nothing is on its way; with the filter, when the saved one lacks

@@ -71,7 +71,7 @@ metrics! {
     seq_gap_detected: IntCounter = counter("ledger_seq_gap_detected_total", "Gaps found in the sequence");
     wal_fsync_fail: IntCounter = counter("wal_fsync_fail_total", "Durable writes that failed with an unknown outcome");
     rejected: IntCounterVec = counter_vec("rejected_total", "Entries and requests that were refused, by reason", &["reason"]);
-    busy_rejections: Closed<Queue, IntCounter> = counter_of("busy_rejections_total", "Requests refused because a queue was full");
+    busy_rejections: Closed<Queue, IntCounter> = counter_of("busy_rejections_total", "Requests refused because a queue was full, or above the limit of the rate");
     queue_depth: Closed<Queue, IntGauge> = gauge_of("queue_depth", "Requests in a queue");
     queue_capacity: Closed<Queue, IntGauge> = gauge_of("queue_capacity", "Requests that a queue can hold");
     inflight_requests: IntGauge = gauge("inflight_requests", "Requests that hold a seat");

@@ -2,6 +2,7 @@
 //! no id twice, canonical forms that say what the fields say, value conserved, and published roots
 //! that are those of the entries.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
@@ -25,35 +26,42 @@ pub struct Picture {
     pub roots: Vec<Hash>,
     pub balances: BTreeMap<String, Vec<BalanceOut<'static>>>,
     pub supply: Vec<AssetOut<'static>>,
+    frontier: Frontier,
 }
 
 impl Picture {
     /// Of a ledger that nobody writes to meanwhile.
     pub async fn take(client: &Client) -> Self {
         let mut picture = Picture { roots: vec![HashAlgo::Sha256.empty()], ..Picture::default() };
-        let (mut frontier, mut accounts) = (Frontier::new(), BTreeSet::new());
-        let mut from = Some(1);
+        picture.go_on(client).await;
+        picture
+    }
+
+    /// Reads what came after it, and balances and supply anew; entries that it has are not read again.
+    pub async fn go_on(&mut self, client: &Client) {
+        let mut accounts: BTreeSet<String> = self.balances.keys().cloned().collect();
+        let mut from = Some(self.size() + 1);
         while let Some(next) = from {
             let page = client.entries(next, PAGE).await.unwrap();
             for entry in page.entries {
-                picture.add(&entry, &mut frontier);
-                accounts.extend([Some(entry.account), entry.counterparty].into_iter().flatten());
+                self.add(&entry);
+                let names = [Some(entry.account), entry.counterparty].into_iter().flatten();
+                accounts.extend(names.map(Cow::into_owned));
             }
             from = page.next;
         }
         for account in accounts {
             let found = client.account(&account).await.unwrap();
-            assert_eq!(found.size, picture.size());
-            picture.balances.insert(account.into_owned(), found.assets);
+            assert_eq!(found.size, self.size());
+            self.balances.insert(account, found.assets);
         }
         let supply = client.supply().await.unwrap();
-        assert_eq!(supply.size, picture.size());
-        picture.supply = supply.assets;
-        picture.assert_conserved();
-        picture
+        assert_eq!(supply.size, self.size());
+        self.supply = supply.assets;
+        self.assert_conserved();
     }
 
-    fn add(&mut self, entry: &EntryOut<'_>, frontier: &mut Frontier) {
+    fn add(&mut self, entry: &EntryOut<'_>) {
         let bytes = hex::decode(entry.canonical.as_ref()).unwrap();
         let sequenced = decode(&bytes).unwrap();
         assert_eq!(encode(&sequenced), bytes);
@@ -61,8 +69,8 @@ impl Picture {
         assert_eq!(entry.id, sequenced.entry.id.to_string());
         let before = self.seqs.insert(entry.id.to_string(), entry.seq);
         assert_eq!(before, None, "an id twice: {}", entry.id);
-        frontier.push(HashAlgo::Sha256, HashAlgo::Sha256.leaf(&bytes));
-        self.roots.push(frontier.root(HashAlgo::Sha256));
+        self.frontier.push(HashAlgo::Sha256, HashAlgo::Sha256.leaf(&bytes));
+        self.roots.push(self.frontier.root(HashAlgo::Sha256));
         self.canonical.push(bytes);
     }
 

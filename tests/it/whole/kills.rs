@@ -1,8 +1,10 @@
 //! kill -9 at any time loses nothing that was acknowledged, and leaves a ledger that is whole.
+//!
+//! `RON_KILLS`, `RON_KILLS_BATCH` and `RON_KILLS_SEED` make it longer, or another one: `make kills-long`.
 
 use std::collections::HashMap;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -15,7 +17,6 @@ use crate::support::keys::Keys;
 use crate::support::picture::{Picture, published};
 use crate::support::sending::{Fate, requests, send, spec};
 
-const LIVES: usize = 20;
 const CONNECTIONS: u64 = 4;
 /// The most entries that one connection sends in one life: reading all of them back takes time too.
 const ENTRIES_MAX: usize = 1_500;
@@ -32,10 +33,10 @@ struct Sender {
 }
 
 impl Sender {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, batch: usize) -> Self {
         let spec = Spec { invalid_share: 0.0, ..spec(10_000_000, seed) };
         Sender {
-            requests: Box::new(requests(spec, 8)),
+            requests: Box::new(requests(spec, batch)),
             open: None,
             acknowledged: HashMap::new(),
             roots: Vec::new(),
@@ -107,12 +108,19 @@ struct Ledger {
     senders: Vec<Sender>,
     /// Size and root of the last checkpoint that was seen.
     published: Option<(u64, String)>,
+    /// What was read last.
+    picture: Option<Picture>,
 }
 
 impl Ledger {
-    /// Everything that anyone was ever told is true of the ledger as it is now.
-    async fn check(&mut self, client: &Client) -> Picture {
-        let picture = Picture::take(client).await;
+    /// Everything that anyone was ever told is true of the ledger as it is now. Entries that were read
+    /// before are read again when `whole`: a long run would do little else.
+    async fn check(&mut self, client: &Client, whole: bool) {
+        let mut picture = match self.picture.take().filter(|_| !whole) {
+            Some(picture) => picture,
+            None => Picture::take(client).await,
+        };
+        picture.go_on(client).await;
         for sender in &self.senders {
             for (id, seq) in &sender.acknowledged {
                 assert_eq!(picture.seqs.get(id), Some(seq), "acknowledged: {id}");
@@ -127,7 +135,18 @@ impl Ledger {
             assert!(now >= *size, "the checkpoint went back from {size} to {now}");
         }
         picture.check_published(client).await;
-        picture
+        self.picture = Some(picture);
+    }
+
+    /// Requests without an answer are sent again; so many there were.
+    async fn retry(&mut self, client: &Client) -> usize {
+        let picture = self.picture.as_ref().expect("checked before");
+        let mut open = 0;
+        for sender in &mut self.senders {
+            open += usize::from(sender.open.is_some());
+            sender.retry(client, picture).await;
+        }
+        open
     }
 
     /// Load for a while, then kill -9.
@@ -141,36 +160,44 @@ impl Ledger {
     }
 }
 
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap())
+}
+
 #[actix_rt::test]
 async fn twenty_kills_lose_nothing() {
-    let seed = std::env::var("RON_KILLS_SEED").map_or(1, |seed| seed.parse().unwrap());
-    println!("RON_KILLS_SEED={seed}");
+    let (seed, lives) = (number("RON_KILLS_SEED", 1), number("RON_KILLS", 20));
+    let batch = number("RON_KILLS_BATCH", 8);
+    println!("RON_KILLS_SEED={seed} RON_KILLS={lives} RON_KILLS_BATCH={batch}");
     let mut random = StdRng::seed_from_u64(seed);
     // Flushes come often, so that kills hit them too.
     let settings = [&PATIENT[..], &[("derived.flush_entries", "500")]].concat();
     let keys = Keys::new();
     let token = keys.master();
-    let senders = (0..CONNECTIONS).map(|n| Sender::new(seed * CONNECTIONS + n)).collect();
-    let mut ledger = Ledger { senders, published: None };
-    let mut unanswered = 0;
-    for life in 0..LIVES {
+    let sender = |n| Sender::new(seed * CONNECTIONS + n, batch as usize);
+    let senders = (0..CONNECTIONS).map(sender).collect();
+    let mut ledger = Ledger { senders, published: None, picture: None };
+    let (mut unanswered, mut slowest) = (0, Duration::ZERO);
+    for life in 0..lives {
         if life % 2 == 0 {
             // Killed in the middle of its start, and the first time while it makes the ledger.
             let after = Duration::from_millis(random.random_range(1..150));
             Daemon::cut_short(&keys, "macronode", &settings, after);
         }
+        let started = Instant::now();
         let node = Daemon::start(&keys, "macronode", &settings);
+        slowest = slowest.max(started.elapsed());
         let client = node.client(&token);
-        let picture = ledger.check(&client).await;
-        for sender in &mut ledger.senders {
-            unanswered += usize::from(sender.open.is_some());
-            sender.retry(&client, &picture).await;
-        }
+        ledger.check(&client, life % lives.div_ceil(20) == 0).await;
+        unanswered += ledger.retry(&client).await;
         ledger.live(node, &token, random.random_range(20..400)).await;
     }
     let node = Daemon::start(&keys, "macronode", &settings);
-    let picture = ledger.check(&node.client(&token)).await;
-    println!("{} entries, {unanswered} requests had no answer", picture.size());
-    assert!(unanswered > 0 && picture.size() > 1_000, "the kills hit nothing");
+    ledger.check(&node.client(&token), true).await;
+    let size = ledger.picture.expect("just read").size();
+    let acknowledged: usize = ledger.senders.iter().map(|sender| sender.acknowledged.len()).sum();
+    println!("{size} entries, {acknowledged} acknowledged, {unanswered} requests had no answer");
+    println!("slowest start, to ready: {slowest:?}");
+    assert!(unanswered > 0 && acknowledged > 1_000, "the kills hit nothing");
     assert_eq!(node.stop().0, Some(0));
 }

@@ -1,0 +1,275 @@
+//! Open-loop load: requests are due by a constant schedule, whatever becomes of those before them.
+//!
+//! Latency counts from when a request was due, not from when it left: a ledger that stalls holds up
+//! the requests behind, and their wait belongs to it (corrected for coordinated omission). Nothing is
+//! sent again: a refusal is an answer, and the next request is due when it is due.
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use super::audit::Receipts;
+use super::load::{Load, empty_histogram, micros};
+use super::unit::{UnitIn, pack};
+use super::workload::{Spec, SpecError, Workload};
+use super::{Client, ClientError};
+use crate::http::dto::{AnswerOut, RequestIn, Status};
+
+/// When requests are due.
+#[derive(Clone, Copy, Debug)]
+pub struct Schedule {
+    /// Requests a second, over all connections; 0 counts as 1.
+    pub rate: u32,
+    /// From the first to the last.
+    pub duration: Duration,
+}
+
+impl Schedule {
+    /// The requests that are due in all.
+    pub fn planned(&self) -> u64 {
+        let planned = self.duration.as_nanos() * u128::from(self.rate.max(1)) / 1_000_000_000;
+        u64::try_from(planned).unwrap_or(u64::MAX)
+    }
+
+    /// How long after the start the `nth` is due, counted from 0.
+    fn due(&self, nth: u64) -> Duration {
+        let nanos = u128::from(nth) * 1_000_000_000 / u128::from(self.rate.max(1));
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+}
+
+/// What became of the requests, each counted once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Counts {
+    /// 200: all entries accepted.
+    pub ok: u64,
+    /// 207: some of them.
+    pub partly: u64,
+    /// 429: too much work.
+    pub busy: u64,
+    /// 503: no writes now.
+    pub unavailable: u64,
+    /// 504: not in time.
+    pub late: u64,
+    /// Any other status.
+    pub other: u64,
+    /// No answer: no connection, or it broke.
+    pub unanswered: u64,
+    /// Due, and not sent by the end, since every connection had one that was not answered.
+    pub unsent: u64,
+    /// Refusals with 429 or 503 that did not say after which pause to come again.
+    pub without_retry_after: u64,
+}
+
+/// What was measured.
+#[derive(Clone, Debug)]
+pub struct Offered {
+    /// The requests.
+    pub counts: Counts,
+    /// Entries that are in the ledger, as it said.
+    pub committed: u64,
+    /// Entries that were refused by a rule.
+    pub rejected: u64,
+    /// From the first request to the last answer.
+    pub elapsed: Duration,
+    /// Of requests with an accepted entry, from when they were due, in microseconds.
+    pub accepted_us: Histogram<u64>,
+    /// Of all other requests with an answer.
+    pub refused_us: Histogram<u64>,
+    /// What the ledger said of each entry.
+    pub receipts: Receipts,
+}
+
+impl Offered {
+    fn new() -> Self {
+        Offered {
+            counts: Counts::default(),
+            committed: 0,
+            rejected: 0,
+            elapsed: Duration::ZERO,
+            accepted_us: empty_histogram(),
+            refused_us: empty_histogram(),
+            receipts: Receipts::default(),
+        }
+    }
+
+    fn add(&mut self, one: Offered) {
+        let (sum, more) = (&mut self.counts, one.counts);
+        sum.ok += more.ok;
+        sum.partly += more.partly;
+        sum.busy += more.busy;
+        sum.unavailable += more.unavailable;
+        sum.late += more.late;
+        sum.other += more.other;
+        sum.unanswered += more.unanswered;
+        sum.unsent += more.unsent;
+        sum.without_retry_after += more.without_retry_after;
+        self.committed += one.committed;
+        self.rejected += one.rejected;
+        self.accepted_us += one.accepted_us;
+        self.refused_us += one.refused_us;
+        self.receipts.add(one.receipts);
+    }
+
+    fn note(
+        &mut self,
+        request: &RequestIn<'_>,
+        outcome: &Result<AnswerOut<'_>, ClientError>,
+        waited: Duration,
+    ) {
+        let counts = &mut self.counts;
+        match outcome {
+            Ok(answer) => {
+                self.committed +=
+                    answer.results.iter().filter(|one| one.status == Status::Committed).count()
+                        as u64;
+                self.rejected += answer.reasons.len() as u64;
+                let accepted = answer.accepted > 0;
+                match (accepted, answer.reasons.is_empty()) {
+                    (true, true) => counts.ok += 1,
+                    (true, false) => counts.partly += 1,
+                    (false, _) => counts.other += 1,
+                }
+                let latency = if accepted { &mut self.accepted_us } else { &mut self.refused_us };
+                latency.saturating_record(micros(waited));
+                self.receipts.answered(request, answer);
+            }
+            Err(ClientError::Refused { status, retry_after, .. }) => {
+                match status {
+                    429 => counts.busy += 1,
+                    503 => counts.unavailable += 1,
+                    504 => counts.late += 1,
+                    _ => counts.other += 1,
+                }
+                if matches!(status, 429 | 503) && retry_after.is_none() {
+                    counts.without_retry_after += 1;
+                }
+                self.refused_us.saturating_record(micros(waited));
+                // Of these the outcome may be unknown, and the status alone does not tell.
+                if matches!(status, 503 | 504) {
+                    self.receipts.unknown(request);
+                }
+            }
+            Err(_) => {
+                counts.unanswered += 1;
+                self.receipts.unknown(request);
+            }
+        }
+    }
+}
+
+/// Offers requests of `load` by the schedule; its number of entries does not count. Each is made while
+/// its connection waits for it to be due. `progress` is told of each answer.
+///
+/// # Errors
+/// [`SpecError`] for a spec out of its bounds.
+pub async fn offer(
+    client: &Client,
+    load: &Load,
+    schedule: Schedule,
+    progress: impl Fn() + Clone + Send + 'static,
+) -> Result<Offered, SpecError> {
+    let connections = load.connections.max(1) as u64;
+    let streams: Vec<_> =
+        (0..connections).map(|at| stream(load, at)).collect::<Result<_, SpecError>>()?;
+    let (start, mut senders) = (Instant::now(), JoinSet::new());
+    for (at, requests) in (0..connections).zip(streams) {
+        let turns = (at..schedule.planned()).step_by(load.connections.max(1));
+        senders.spawn(send(client.clone(), requests, schedule, start, turns, progress.clone()));
+    }
+    let mut total = Offered::new();
+    while let Some(ended) = senders.join_next().await {
+        total.add(ended.expect("a sender neither panics nor is cancelled"));
+    }
+    total.elapsed = start.elapsed();
+    Ok(total)
+}
+
+/// The requests of one connection, with a seed of its own, without an end.
+fn stream(
+    load: &Load,
+    at: u64,
+) -> Result<impl Iterator<Item = RequestIn<'static>> + Send + use<>, SpecError> {
+    let seed = load.spec.seed.wrapping_add(at);
+    let units = Workload::new(Spec { entries: usize::MAX, seed, ..load.spec.clone() })?;
+    Ok(pack(units.map(|unit| UnitIn::from(&unit)), load.batch).map(|packed| packed.request))
+}
+
+async fn send(
+    client: Client,
+    mut requests: impl Iterator<Item = RequestIn<'static>>,
+    schedule: Schedule,
+    start: Instant,
+    turns: impl Iterator<Item = u64>,
+    progress: impl Fn(),
+) -> Offered {
+    let mut sum = Offered::new();
+    for turn in turns {
+        if start.elapsed() > schedule.duration {
+            sum.counts.unsent += 1;
+            continue;
+        }
+        let request = requests.next().expect("a workload of this size does not end");
+        let due = start + schedule.due(turn);
+        sleep_until(due).await;
+        let outcome = client.ingest(&request).await;
+        sum.note(&request, &outcome, due.elapsed());
+        progress();
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_due_evenly_and_none_is_lost_to_rounding() {
+        let schedule = Schedule { rate: 3, duration: Duration::from_secs(7) };
+        assert_eq!(schedule.planned(), 21);
+        let due: Vec<u128> = (0..4).map(|nth| schedule.due(nth).as_millis()).collect();
+        assert_eq!(due, [0, 333, 666, 1_000]);
+        let day = Schedule { rate: 12_000, duration: Duration::from_secs(86_400) };
+        assert_eq!(day.due(day.planned()), day.duration);
+    }
+
+    #[test]
+    fn each_outcome_is_counted_in_its_place() {
+        let request = RequestIn { batch: Vec::new(), idem_id: None, atomic: false };
+        let mut sum = Offered::new();
+        let pause = Some(Duration::from_secs(1));
+        for (status, retry_after) in
+            [(429, pause), (429, None), (503, pause), (504, None), (500, None)]
+        {
+            let refused = ClientError::refused(status, "busy", "", retry_after);
+            sum.note(&request, &Err(refused), Duration::from_millis(1));
+        }
+        let gone = ClientError::Unreachable { url: String::new(), cause: String::new() };
+        sum.note(&request, &Err(gone), Duration::from_millis(1));
+        let expected = Counts {
+            busy: 2,
+            unavailable: 1,
+            late: 1,
+            other: 1,
+            unanswered: 1,
+            without_retry_after: 1,
+            ..Counts::default()
+        };
+        assert_eq!(sum.counts, expected);
+        assert_eq!((sum.refused_us.len(), sum.accepted_us.len()), (5, 0));
+    }
+
+    #[tokio::test]
+    async fn an_open_loop_waits_for_nobody() {
+        // Nothing listens there: each request fails at once, and the next is due all the same.
+        let client = Client::new(&super::super::ClientOptions::new("http://127.0.0.1:1")).unwrap();
+        let load = Load { connections: 3, batch: 2, spec: Spec::default() };
+        let schedule = Schedule { rate: 1_000, duration: Duration::from_millis(100) };
+        let offered = offer(&client, &load, schedule, || ()).await.unwrap();
+        let counts = offered.counts;
+        assert_eq!(counts.unanswered + counts.unsent, 100, "{counts:?}");
+        assert!(counts.unanswered > 0);
+    }
+}

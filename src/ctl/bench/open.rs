@@ -1,0 +1,93 @@
+//! The result of an open loop.
+
+use std::time::Duration;
+
+use comfy_table::Table;
+use serde::Serialize;
+
+use super::super::Ui;
+use super::ledger::Ledger;
+use super::report::Quantiles;
+use crate::client::audit::Audit;
+use crate::client::open::{Counts, Offered, Schedule};
+
+/// The result.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    connections: u16,
+    batch: u16,
+    /// Requests a second, as asked for.
+    rate: u32,
+    /// Requests that were due.
+    planned: u64,
+    seconds: f64,
+    /// What became of them.
+    requests: Counts,
+    committed: u64,
+    rejected: u64,
+    accepted_per_second: f64,
+    /// Of requests with an accepted entry, from when they were due, in ms.
+    accepted_ms: Quantiles,
+    /// Of refused requests.
+    refused_ms: Quantiles,
+    /// What the ledger counted meanwhile; `null` when its metrics cannot be read.
+    ledger: Option<Ledger>,
+    /// What was acknowledged, held against what is there; `null` unless asked for.
+    pub(super) audit: Option<Audit>,
+    client_cpu_seconds: f64,
+}
+
+impl Report {
+    pub(super) fn of(
+        (connections, batch): (u16, u16),
+        schedule: Schedule,
+        offered: &Offered,
+        ledger: Option<Ledger>,
+        client_cpu_seconds: f64,
+    ) -> Self {
+        let seconds = offered.elapsed.max(Duration::from_micros(1)).as_secs_f64();
+        let counts = offered.counts;
+        Report {
+            connections,
+            batch,
+            rate: schedule.rate,
+            planned: schedule.planned(),
+            seconds,
+            requests: counts,
+            committed: offered.committed,
+            rejected: offered.rejected,
+            accepted_per_second: (counts.ok + counts.partly) as f64 / seconds,
+            accepted_ms: Quantiles::of(&offered.accepted_us),
+            refused_ms: Quantiles::of(&offered.refused_us),
+            ledger,
+            audit: None,
+            client_cpu_seconds,
+        }
+    }
+
+    pub(super) fn table(&self, ui: &Ui) -> Table {
+        let mut table = ui.table(["measured", ""]);
+        let mut row = |name: &str, text: String| _ = table.add_row([name.to_owned(), text]);
+        let Report { rate, planned, seconds, requests, .. } = self;
+        row("connections, entries a request", format!("{}, {}", self.connections, self.batch));
+        row("due", format!("{rate} requests/s: {planned} in {seconds:.2} s"));
+        let Counts { ok, partly, busy, unavailable, late, other, .. } = requests;
+        row("200, 207", format!("{ok}, {partly}: {:.0} requests/s", self.accepted_per_second));
+        row("429, 503, 504, others", format!("{busy}, {unavailable}, {late}, {other}"));
+        row("without Retry-After", format!("{} of 429 and 503", requests.without_retry_after));
+        row("no answer; not sent", format!("{}; {}", requests.unanswered, requests.unsent));
+        row("entries", format!("{} committed, {} rejected", self.committed, self.rejected));
+        row("accepted, ms since due", self.accepted_ms.to_string());
+        row("refused, ms since due", self.refused_ms.to_string());
+        row("client's CPU", format!("{:.2} s", self.client_cpu_seconds));
+        if let Some(audit) = &self.audit {
+            let Audit { acknowledged, present, unknown_present, unknown, .. } = audit;
+            row("acknowledged; present", format!("{acknowledged}; {present}"));
+            row("of unknown outcome; of them present", format!("{unknown}; {unknown_present}"));
+            let Audit { lost, doubled, gaps, strange, .. } = audit;
+            row("lost, doubled, gaps, strange", format!("{lost}, {doubled}, {gaps}, {strange}"));
+        }
+        Ledger::rows(self.ledger.as_ref(), &mut table);
+        table
+    }
+}
