@@ -1,6 +1,6 @@
 # The everyday commands of the project. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test sim sim-long kills-long model-deep lint build bench restart doc clean-dev
+.PHONY: help run test sim sim-long kills-long model-deep lint build bench restart overload soak doc clean-dev
 
 CARGO ?= cargo
 
@@ -43,6 +43,12 @@ bench: build ## measure the commit path step by step, then a node over HTTP
 
 restart: build ## measure kill -9 to ready: make restart ENTRIES=1000000
 	scripts/restart.sh $(or $(ENTRIES),1000000)
+
+overload: build ## offer ten times what a node takes: make overload SECONDS=30
+	scripts/overload.sh $(or $(SECONDS),30)
+
+soak: build ## mixed load, kills and restarts for long, with a verdict: make soak MINUTES=30
+	scripts/soak.sh $(or $(MINUTES),30)
 
 doc: ## build the API documentation
 	@scripts/setup.sh

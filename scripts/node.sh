@@ -63,3 +63,6 @@ ctl() {
 
 # status FIELD: a number of the daemon's /proc status, in KiB.
 status() { awk -v field="$1:" '$1 == field { print $2 }' "/proc/$daemon/status"; }
+
+# The CPU that the daemon has used, in ms.
+cpu_ms() { awk -v tick="$(getconf CLK_TCK)" '{ printf "%d", ($14 + $15) * 1000 / tick }' "/proc/$daemon/stat"; }

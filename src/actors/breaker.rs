@@ -21,6 +21,7 @@ mod rule;
 pub use rule::{Breaker, BreakerState, Limits, Outcome, Phase};
 
 use super::door::{Door, Seated};
+use super::probe::{Point, Probe};
 use super::supervise::{self, Hooks, Policy, Spec, Supervision};
 
 /// Outcomes that may wait for a breaker. One that finds no seat is not counted.
@@ -152,6 +153,7 @@ pub struct BreakerActor {
     limits: Limits,
     publish: watch::Sender<BreakerState>,
     breaker: Option<Breaker>,
+    probe: Probe,
 }
 
 /// Starts a target's breaker, closed.
@@ -161,10 +163,11 @@ pub fn start(
     limits: Limits,
     policy: Policy,
     hooks: Arc<dyn Hooks>,
+    probe: Probe,
 ) -> (BreakerHandle, Supervision) {
     let (publish, state) = watch::channel(Breaker::new(limits).state());
     let spec = Spec { name: target.actor_name(), seats: SEATS, policy, hooks };
-    let build = move || BreakerActor { target, limits, publish, breaker: None };
+    let build = move || BreakerActor { target, limits, publish, breaker: None, probe };
     let (door, care) = supervise::start(arbiter, spec, build);
     (BreakerHandle { target, door, state, trial: Arc::default() }, care)
 }
@@ -184,6 +187,7 @@ impl BreakerActor {
 impl Actor for BreakerActor {
     type Context = Context<Self>;
     fn started(&mut self, _: &mut Self::Context) {
+        self.probe.hit(Point::BreakerStarted);
         let breaker = Breaker::following(self.limits, *self.publish.borrow(), Instant::now());
         self.publish(breaker.state());
         self.breaker = Some(breaker);
@@ -199,6 +203,7 @@ impl Supervised for BreakerActor {
 impl Handler<Seated<Report>> for BreakerActor {
     type Result = ();
     fn handle(&mut self, Seated { msg, .. }: Seated<Report>, _: &mut Self::Context) {
+        self.probe.hit(Point::BreakerHandle);
         let breaker = self.breaker.as_mut().expect("started() comes before any message");
         let before = breaker.state();
         breaker.record(msg.seen, msg.outcome, Instant::now());
@@ -226,7 +231,7 @@ mod tests {
     async fn the_actor_opens_lets_one_trial_through_and_closes() {
         let arbiter = Arbiter::current();
         let (handle, _care) =
-            start(&arbiter, Target::Wallet, LIMITS, Policy::default(), Arc::new(()));
+            start(&arbiter, Target::Wallet, LIMITS, Policy::default(), Arc::new(()), Probe::none());
         until(&handle, |state| state.era == 1).await; // started
         let now = Instant::now();
         let late = now + Duration::from_secs(60);
@@ -248,5 +253,33 @@ mod tests {
         until(&handle, |state| state.phase(now) == Closed).await;
         assert!(handle.may_call_at(now).is_some());
         assert_eq!((handle.target().as_str(), handle.state().openings), ("wallet", 1));
+    }
+
+    /// A crash while a report is in hand costs that report; what was published stands.
+    #[actix::test]
+    async fn a_crash_keeps_what_was_published() {
+        for point in [Point::BreakerHandle, Point::BreakerStarted] {
+            let (probe, trigger) = Probe::armable();
+            let policy = Policy { shortest: Duration::from_millis(1), ..Policy::default() };
+            let (handle, care) =
+                start(&Arbiter::current(), Target::Kms, LIMITS, policy, Arc::new(()), probe);
+            until(&handle, |state| state.era == 1).await;
+            let now = Instant::now();
+            (0..3).for_each(|_| handle.may_call_at(now).expect("closed").ended(Failed));
+            until(&handle, |state| state.openings == 1).await;
+            if point == Point::BreakerStarted {
+                trigger.arm(point, 1, move || panic!("planted at {point}"));
+            }
+            trigger.arm(Point::BreakerHandle, 1, || panic!("planted"));
+            let late = now + Duration::from_secs(60);
+            let era = handle.state().era;
+            handle.may_call_at(late).expect("half-open").ended(Answered);
+            until(&handle, |state| state.era > era).await;
+            assert_eq!(handle.state().phase(now), Open, "{point}: the next life follows it");
+            // The trial of the report that was lost is free again.
+            handle.may_call_at(late).expect("another trial").ended(Answered);
+            until(&handle, |state| state.phase(now) == Closed).await;
+            care.stop();
+        }
     }
 }

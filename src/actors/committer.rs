@@ -85,6 +85,7 @@ impl Actor for Committer {
         self.recover();
         self.look_at_disk();
         ctx.run_interval(TICK, |committer, _| {
+            committer.deps.probe.hit(Point::CommitterTick);
             committer.look_at_disk();
             committer.commit(Vec::new());
         });

@@ -38,6 +38,8 @@ points! {
     SequencerClose = "sequencer_close",
     /// The committer begins a life, before its recovery.
     CommitterStarted = "committer_started",
+    /// The committer's timer has come round, to look for holds that are due.
+    CommitterTick = "committer_tick",
     /// The committer has a group in hand and nothing decided.
     CommitBeforePlan = "commit_before_plan",
     /// The group is decided and encoded; nothing is on the disk.
@@ -52,6 +54,8 @@ points! {
     PublisherStarted = "publisher_started",
     /// The publisher has a durable head in hand.
     PublisherHandle = "publisher_handle",
+    /// The publisher's timer has come round: the pause after the last root is over.
+    PublisherTimer = "publisher_timer",
     /// Nothing is signed yet.
     PublisherBeforeSign = "publisher_before_sign",
     /// The note is signed and not on the disk.
@@ -60,6 +64,10 @@ points! {
     PublisherAfterDurable = "publisher_after_durable",
     /// The admin has an order in hand.
     AdminHandle = "admin_handle",
+    /// A breaker begins a life, before it follows the state that it published.
+    BreakerStarted = "breaker_started",
+    /// A breaker has a report in hand.
+    BreakerHandle = "breaker_handle",
 }
 
 impl fmt::Display for Point {

@@ -132,6 +132,7 @@ impl RootPublisher {
             return;
         }
         ctx.run_later(wait, |publisher, ctx| {
+            publisher.deps.probe.hit(Point::PublisherTimer);
             publisher.state.is_scheduled = false;
             publisher.publish_when_due(ctx);
         });

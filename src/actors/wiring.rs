@@ -189,11 +189,11 @@ impl Starter {
         door
     }
 
-    fn breakers(&mut self, at: &ArbiterHandle) -> Arc<[BreakerHandle]> {
+    fn breakers(&mut self, at: &ArbiterHandle, probe: &Probe) -> Arc<[BreakerHandle]> {
         let start = |&target: &Target| {
             let limits = breaker::Limits::default();
-            let (handle, care) =
-                breaker::start(at, target, limits, self.policy, Arc::clone(&self.hooks));
+            let (hooks, probe) = (Arc::clone(&self.hooks), probe.clone());
+            let (handle, care) = breaker::start(at, target, limits, self.policy, hooks, probe);
             self.cares.push(care);
             handle
         };
@@ -268,7 +268,7 @@ impl Pipeline {
         let build = || Sequencer { deps, state: sequencer::State::default() };
         let sequencer = starter.start(&order, "sequencer", settings.queue_commit, build);
 
-        let upstreams = starter.breakers(&front);
+        let upstreams = starter.breakers(&front, &probe);
         let deps = prevalidator::Deps {
             sequencer: sequencer.clone(),
             capabilities: Arc::clone(&capabilities),

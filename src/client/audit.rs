@@ -63,7 +63,8 @@ impl Receipts {
         self.unknown.extend(request.batch.iter().filter_map(|entry| EntryId::parse(&entry.id)));
     }
 
-    pub(super) fn add(&mut self, mut other: Receipts) {
+    /// Those of another one as well.
+    pub fn add(&mut self, mut other: Receipts) {
         self.acknowledged.append(&mut other.acknowledged);
         self.unknown.append(&mut other.unknown);
     }

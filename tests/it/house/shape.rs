@@ -19,7 +19,7 @@ const SHARED: &[(&str, &[&str])] = &[
     ("src/http/health.rs", &["committer_lag_ms"]),
     ("src/ledger/reason.rs", &["disk_pressure"]),
     (
-        "src/ctl/bench.rs",
+        "src/ctl/bench/ledger.rs",
         &["ledger_commits_total", "ledger_entries_committed_total", "store_bytes"],
     ),
 ];

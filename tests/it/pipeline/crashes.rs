@@ -1,9 +1,12 @@
 //! A panic at each point of each actor's handler, under a stream of requests: the process goes on,
 //! every request is answered or told that its outcome is unknown, and a retry commits it once.
 
+use std::sync::Arc;
+
 use ron_ledger::actors::admin::Order;
+use ron_ledger::actors::probe::Trigger;
 use ron_ledger::actors::supervise::End;
-use ron_ledger::telemetry::ActorName;
+use ron_ledger::telemetry::{ActorName, Label as _};
 
 use super::*;
 
@@ -17,17 +20,20 @@ fn of(point: Point) -> (ActorName, Option<Point>) {
         SequencerStarted => (ActorName::Sequencer, Some(SequencerHandle)),
         SequencerHandle | SequencerClose => (ActorName::Sequencer, None),
         CommitterStarted => (ActorName::Committer, Some(CommitBeforePlan)),
-        CommitBeforePlan | CommitBeforeWrite | CommitAfterWrite | CommitBeforeApply
-        | CommitBeforeReply => (ActorName::Committer, None),
+        CommitterTick | CommitBeforePlan | CommitBeforeWrite | CommitAfterWrite
+        | CommitBeforeApply | CommitBeforeReply => (ActorName::Committer, None),
         PublisherStarted => (ActorName::RootPublisher, Some(PublisherHandle)),
-        PublisherHandle | PublisherBeforeSign | PublisherBeforeDurable | PublisherAfterDurable => {
-            (ActorName::RootPublisher, None)
-        }
+        PublisherHandle
+        | PublisherTimer
+        | PublisherBeforeSign
+        | PublisherBeforeDurable
+        | PublisherAfterDurable => (ActorName::RootPublisher, None),
         AdminHandle => (ActorName::Admin, None),
+        BreakerStarted | BreakerHandle => (ActorName::Breaker, None),
     }
 }
 
-/// Strikes at the third request of a stream.
+/// Strikes at the third request of a stream, or when the timer comes round.
 async fn survives(point: Point) {
     let node = micronode(&[("publish.min_interval", "1ms")]).await;
     let (actor, way) = of(point);
@@ -35,7 +41,9 @@ async fn survives(point: Point) {
     let before = mint("before", 7);
     assert_eq!(commit(&node, vec![before.clone()]).await, [1]);
 
-    node.trigger.arm(way.unwrap_or(point), 3, move || panic!("planted at {point}"));
+    // That timer comes round once in a second.
+    let nth = if point == Point::CommitterTick { 1 } else { 3 };
+    node.trigger.arm(way.unwrap_or(point), nth, move || panic!("planted at {point}"));
     if way.is_some() {
         node.trigger.arm(point, 1, move || panic!("planted at {point}"));
     }
@@ -123,6 +131,81 @@ async fn a_panic_of_the_committer_is_survived() {
 #[actix_rt::test]
 async fn a_panic_of_the_publisher_is_survived() {
     all_survive(&[ActorName::RootPublisher]).await;
+}
+
+/// The first life ends in `started`, before anything was done: the second one is as good.
+#[actix_rt::test]
+async fn a_panic_at_the_very_start_is_survived() {
+    for point in [
+        Point::SequencerStarted,
+        Point::CommitterStarted,
+        Point::PublisherStarted,
+        Point::BreakerStarted,
+    ] {
+        let (probe, trigger) = Probe::armable();
+        trigger.arm(point, 1, move || panic!("planted at {point}"));
+        let more = [&QUICK[..], &[("safe_mode.auto_clear", "true")]].concat();
+        let node = Node::begin(Keys::new(), "micronode", &more, probe, trigger);
+        let (actor, _) = of(point);
+        node.until("the second life has begun", |node| {
+            node.pipeline.metrics().actor_restarts.of(actor).get() == 1
+        })
+        .await;
+        ready(&node).await;
+        assert_eq!(commit(&node, vec![mint("alice", 1)]).await, [1], "{point}");
+        node.until("its root is published", |node| node.pipeline.readiness().published_size == 1)
+            .await;
+        node.stop().await;
+    }
+}
+
+/// Arms itself again each time it acts.
+fn for_ever(trigger: &Arc<Trigger>, point: Point) {
+    let again = Arc::clone(trigger);
+    trigger.arm(point, 1, move || {
+        for_ever(&again, point);
+        panic!("planted for ever at {point}")
+    });
+}
+
+/// Wherever an actor falls over each time, the budget of its restarts ends the process with 70.
+#[actix_rt::test]
+async fn a_crash_loop_at_any_point_ends_by_budget() {
+    // No upstream is called by this version, so that no report comes.
+    for &point in Point::ALL.iter().filter(|&&point| point != Point::BreakerHandle) {
+        let (probe, trigger) = Probe::armable();
+        for_ever(&trigger, point);
+        let own = [
+            ("supervision.restarts", "2"),
+            ("safe_mode.auto_clear", "true"),
+            ("publish.min_interval", "1ms"),
+        ];
+        let more = [&QUICK[..], &own].concat();
+        let node = Node::begin(Keys::new(), "micronode", &more, probe, trigger);
+        let stream = async {
+            loop {
+                let _ = node.pipeline.submit(node.submission(vec![mint("alice", 1)]));
+                if point == Point::AdminHandle {
+                    node.pipeline.order(Order::SafeModeClear).await;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            }
+        };
+        let patience = std::time::Duration::from_secs(20);
+        let (actor, end) = tokio::select! {
+            broken = tokio::time::timeout(patience, node.pipeline.broken()) => {
+                broken.unwrap_or_else(|_| panic!("{point}: goes on for ever"))
+            }
+            () = stream => unreachable!("the stream has no end"),
+        };
+        let (expected, _) = of(point);
+        assert_eq!(end.exit_code(), 70, "{point}");
+        assert_eq!(end, End::Spent(format!("planted for ever at {point}")), "{actor}");
+        assert!(actor.starts_with(expected.as_str()), "{point}: {actor}");
+        node.trigger.disarm();
+        // Whoever is gone does not drain; what is left is counted and not waited for.
+        let _ = node.pipeline.drain(std::time::Instant::now()).await;
+    }
 }
 
 /// One group in hand, one queued behind it, one growing.

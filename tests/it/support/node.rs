@@ -39,12 +39,23 @@ impl Node {
 
     /// On the directory of another node that has ended; ready for writes.
     pub async fn open(keys: Keys, profile: &str, more: &[(&str, &str)]) -> Self {
-        let config = keys.config(profile, more);
         let (probe, trigger) = Probe::armable();
-        let pipeline = app::open(&config, probe).unwrap();
-        let node = Self::around(keys, &config, pipeline, trigger);
+        let node = Self::begin(keys, profile, more, probe, trigger);
         node.until("the ledger is ready", |node| node.pipeline.readiness().ready).await;
         node
+    }
+
+    /// With a probe that may be armed already; perhaps not ready.
+    pub fn begin(
+        keys: Keys,
+        profile: &str,
+        more: &[(&str, &str)],
+        probe: Probe,
+        trigger: Arc<Trigger>,
+    ) -> Self {
+        let config = keys.config(profile, more);
+        let pipeline = app::open(&config, probe).unwrap();
+        Self::around(keys, &config, pipeline, trigger)
     }
 
     /// Around a pipeline that was put together by hand; perhaps not ready.

@@ -7,6 +7,7 @@ mod kills;
 mod lives;
 mod logs;
 mod orders;
+mod overload;
 mod starts;
 mod stops;
 mod tls;
