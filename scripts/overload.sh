@@ -31,8 +31,12 @@ offer() { ctl --quiet --json bench --mix mint=1 --batch 16 --verify "$@"; }
 
 show() {
     grep -A10 '"requests"' "$1" | tr -d '\n ,"' | sed 's/:{/: /; s/[a-z_]*:[0-9]*/& /g; s/}.*//'
-    printf '\n  accepted, ms since due: %s\n' \
-        "$(grep -A6 '"accepted_ms"' "$1" | tail -n +2 | tr -d '\n" ,' | sed 's/}.*//; s/[a-z]/ &/; s/p/ p/g; s/max/ max/')"
+    printf '\n'
+    for since in accepted_ms accepted_sent_ms; do
+        printf '  %s: %s\n' "$since" \
+            "$(grep -A5 "\"$since\"" "$1" | tail -n +2 | tr -d '" \n' | tr , ' ')"
+    done
+    printf '  CPU, s: client %s, ledger %s\n' "$(value client_cpu_seconds "$1")" "$(value cpu_seconds "$1")"
 }
 
 # overload CONNECTIONS SETTINGS...
@@ -59,7 +63,9 @@ overload() {
 }
 
 overload 256 limits.requests_per_second="$limit"
-expect "p99 of the accepted, ms" "$(grep -A4 '"accepted_ms"' "$dir/flood.json" | grep p99\" | tr -cd '0-9.' | sed 's/^99//')" '<=' "$p99_ms_max"
+# Of what is sent: on one machine with its generator, the wait for the generator is no work of the node.
+p99=$(grep -A4 '"accepted_sent_ms"' "$dir/flood.json" | sed -n 's/.*"p99": \([0-9.]*\).*/\1/p')
+expect 'p99 of the accepted since sent, ms' "$p99" '<=' "$p99_ms_max"
 stop
 rm -rf "$dir/data"
 overload 2000 limits.inflight_requests=512 queues.ingress=256 queues.prevalidator=256 queues.commit=256

@@ -66,6 +66,7 @@ mod tests {
 
     use super::*;
     use crate::actors::breaker::{self, Breaker, Limits, Outcome};
+    use crate::actors::probe::Probe;
     use crate::actors::supervise::Policy;
 
     #[actix_rt::test]
@@ -77,6 +78,7 @@ mod tests {
             limits,
             Policy::default(),
             Arc::new(()),
+            Probe::none(),
         );
         let unborn = Breaker::new(limits).state();
         handle.watch().wait_for(|state| *state != unborn).await.unwrap();

@@ -11,11 +11,15 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::audit::Receipts;
-use super::load::{Load, empty_histogram, micros};
+use super::load::{ENTRIES_MAX, Load, empty_histogram, micros};
 use super::unit::{UnitIn, pack};
 use super::workload::{Spec, SpecError, Workload};
 use super::{Client, ClientError};
 use crate::http::dto::{AnswerOut, RequestIn, Status};
+
+/// The requests of so long are made before the clock starts, so that the generator takes less of the
+/// time that is measured; later ones while their connection waits. At most [`ENTRIES_MAX`] entries.
+const PREPARED: Duration = Duration::from_secs(60);
 
 /// When requests are due.
 #[derive(Clone, Copy, Debug)]
@@ -76,6 +80,8 @@ pub struct Offered {
     pub elapsed: Duration,
     /// Of requests with an accepted entry, from when they were due, in microseconds.
     pub accepted_us: Histogram<u64>,
+    /// Of the same, from when they were sent: the rest is what they waited for their connection.
+    pub accepted_sent_us: Histogram<u64>,
     /// Of all other requests with an answer.
     pub refused_us: Histogram<u64>,
     /// What the ledger said of each entry.
@@ -90,6 +96,7 @@ impl Offered {
             rejected: 0,
             elapsed: Duration::ZERO,
             accepted_us: empty_histogram(),
+            accepted_sent_us: empty_histogram(),
             refused_us: empty_histogram(),
             receipts: Receipts::default(),
         }
@@ -109,6 +116,7 @@ impl Offered {
         self.committed += one.committed;
         self.rejected += one.rejected;
         self.accepted_us += one.accepted_us;
+        self.accepted_sent_us += one.accepted_sent_us;
         self.refused_us += one.refused_us;
         self.receipts.add(one.receipts);
     }
@@ -117,7 +125,7 @@ impl Offered {
         &mut self,
         request: &RequestIn<'_>,
         outcome: &Result<AnswerOut<'_>, ClientError>,
-        waited: Duration,
+        (since_due, since_sent): (Duration, Duration),
     ) {
         let counts = &mut self.counts;
         match outcome {
@@ -132,8 +140,12 @@ impl Offered {
                     (true, false) => counts.partly += 1,
                     (false, _) => counts.other += 1,
                 }
-                let latency = if accepted { &mut self.accepted_us } else { &mut self.refused_us };
-                latency.saturating_record(micros(waited));
+                if accepted {
+                    self.accepted_us.saturating_record(micros(since_due));
+                    self.accepted_sent_us.saturating_record(micros(since_sent));
+                } else {
+                    self.refused_us.saturating_record(micros(since_due));
+                }
                 self.receipts.answered(request, answer);
             }
             Err(ClientError::Refused { status, retry_after, .. }) => {
@@ -146,7 +158,7 @@ impl Offered {
                 if matches!(status, 429 | 503) && retry_after.is_none() {
                     counts.without_retry_after += 1;
                 }
-                self.refused_us.saturating_record(micros(waited));
+                self.refused_us.saturating_record(micros(since_due));
                 // Of these the outcome may be unknown, and the status alone does not tell.
                 if matches!(status, 503 | 504) {
                     self.receipts.unknown(request);
@@ -160,8 +172,8 @@ impl Offered {
     }
 }
 
-/// Offers requests of `load` by the schedule; its number of entries does not count. Each is made while
-/// its connection waits for it to be due. `progress` is told of each answer.
+/// Offers requests of `load` by the schedule; its number of entries does not count. `progress` is told
+/// of each answer.
 ///
 /// # Errors
 /// [`SpecError`] for a spec out of its bounds.
@@ -172,8 +184,10 @@ pub async fn offer(
     progress: impl Fn() + Clone + Send + 'static,
 ) -> Result<Offered, SpecError> {
     let connections = load.connections.max(1) as u64;
-    let streams: Vec<_> =
-        (0..connections).map(|at| stream(load, at)).collect::<Result<_, SpecError>>()?;
+    let soon = Schedule { duration: schedule.duration.min(PREPARED), ..schedule }.planned();
+    let prepared = soon.min((ENTRIES_MAX / load.batch.max(1)) as u64).div_ceil(connections);
+    let prepare = |at| stream(load, at, usize::try_from(prepared).unwrap_or(usize::MAX));
+    let streams: Vec<_> = (0..connections).map(prepare).collect::<Result<_, SpecError>>()?;
     let (start, mut senders) = (Instant::now(), JoinSet::new());
     for (at, requests) in (0..connections).zip(streams) {
         let turns = (at..schedule.planned()).step_by(load.connections.max(1));
@@ -187,14 +201,18 @@ pub async fn offer(
     Ok(total)
 }
 
-/// The requests of one connection, with a seed of its own, without an end.
+/// The requests of one connection, with a seed of its own, without an end; the first ones are made now.
 fn stream(
     load: &Load,
     at: u64,
+    prepared: usize,
 ) -> Result<impl Iterator<Item = RequestIn<'static>> + Send + use<>, SpecError> {
     let seed = load.spec.seed.wrapping_add(at);
     let units = Workload::new(Spec { entries: usize::MAX, seed, ..load.spec.clone() })?;
-    Ok(pack(units.map(|unit| UnitIn::from(&unit)), load.batch).map(|packed| packed.request))
+    let packed = pack(units.map(|unit| UnitIn::from(&unit)), load.batch);
+    let mut requests = packed.map(|packed| packed.request);
+    let ready: Vec<_> = requests.by_ref().take(prepared).collect();
+    Ok(ready.into_iter().chain(requests))
 }
 
 async fn send(
@@ -214,8 +232,9 @@ async fn send(
         let request = requests.next().expect("a workload of this size does not end");
         let due = start + schedule.due(turn);
         sleep_until(due).await;
+        let sent = Instant::now();
         let outcome = client.ingest(&request).await;
-        sum.note(&request, &outcome, due.elapsed());
+        sum.note(&request, &outcome, (due.elapsed(), sent.elapsed()));
         progress();
     }
     sum
@@ -240,14 +259,15 @@ mod tests {
         let request = RequestIn { batch: Vec::new(), idem_id: None, atomic: false };
         let mut sum = Offered::new();
         let pause = Some(Duration::from_secs(1));
+        let took = (Duration::from_millis(2), Duration::from_millis(1));
         for (status, retry_after) in
             [(429, pause), (429, None), (503, pause), (504, None), (500, None)]
         {
             let refused = ClientError::refused(status, "busy", "", retry_after);
-            sum.note(&request, &Err(refused), Duration::from_millis(1));
+            sum.note(&request, &Err(refused), took);
         }
         let gone = ClientError::Unreachable { url: String::new(), cause: String::new() };
-        sum.note(&request, &Err(gone), Duration::from_millis(1));
+        sum.note(&request, &Err(gone), took);
         let expected = Counts {
             busy: 2,
             unavailable: 1,

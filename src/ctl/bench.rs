@@ -141,6 +141,7 @@ async fn run_open(
     let metrics = context.metrics_client()?;
     let since = ask(|| client.entries(1, 1)).await?.size;
     let before = metrics.text("metrics").await.ok();
+    context.ui.note("preparing the requests");
     let bar = context.ui.progress(schedule.planned());
     let (ticking, cpu_before) = (bar.clone(), cpu_seconds());
     let offered = offer(client, load, schedule, move || ticking.inc(1)).await;

@@ -28,6 +28,8 @@ pub(super) struct Report {
     accepted_per_second: f64,
     /// Of requests with an accepted entry, from when they were due, in ms.
     accepted_ms: Quantiles,
+    /// Of the same, from when they were sent, in ms.
+    accepted_sent_ms: Quantiles,
     /// Of refused requests.
     refused_ms: Quantiles,
     /// What the ledger counted meanwhile; `null` when its metrics cannot be read.
@@ -58,6 +60,7 @@ impl Report {
             rejected: offered.rejected,
             accepted_per_second: (counts.ok + counts.partly) as f64 / seconds,
             accepted_ms: Quantiles::of(&offered.accepted_us),
+            accepted_sent_ms: Quantiles::of(&offered.accepted_sent_us),
             refused_ms: Quantiles::of(&offered.refused_us),
             ledger,
             audit: None,
@@ -78,6 +81,7 @@ impl Report {
         row("no answer; not sent", format!("{}; {}", requests.unanswered, requests.unsent));
         row("entries", format!("{} committed, {} rejected", self.committed, self.rejected));
         row("accepted, ms since due", self.accepted_ms.to_string());
+        row("accepted, ms since sent", self.accepted_sent_ms.to_string());
         row("refused, ms since due", self.refused_ms.to_string());
         row("client's CPU", format!("{:.2} s", self.client_cpu_seconds));
         if let Some(audit) = &self.audit {
