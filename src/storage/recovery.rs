@@ -131,10 +131,11 @@ pub(super) fn recover(with: &Plan<'_>) -> Result<Writer, RecoverError> {
         other => other?,
     };
     let (opened, height) = (started.elapsed(), writer.head().get().seq);
+    let filter_behind = height - writer.filter_saved;
     replay(&mut writer, &head, with.stop)?;
     tracing::info!(
         head = head.seq,
-        filter_behind = height - writer.filter_saved,
+        filter_behind,
         filter_ms = opened.as_millis() as u64,
         replayed = head.seq - height,
         replay_ms = (started.elapsed() - opened).as_millis() as u64,
