@@ -52,10 +52,12 @@ impl Survives for Rocks {
     /// A copy of the files at this moment is what the kernel holds after `kill -9`. It is taken
     /// between background jobs, since a copy, unlike a crash, takes its time.
     fn crash(self) -> Self {
-        for db in [&self.engine.truth, &self.engine.derived] {
-            db.wait_for_compact(&WaitForCompactOptions::default()).unwrap();
-            db.disable_file_deletions().unwrap();
-        }
+        let rest = |db: &DB| {
+            db.wait_for_compact(&WaitForCompactOptions::default())?;
+            db.disable_file_deletions()
+        };
+        rest(&self.engine.truth).unwrap();
+        self.engine.derived.with("rest", rest).unwrap();
         let copy = tempfile::tempdir().unwrap();
         copy_dir(&self.dir.path().join("data"), &copy.path().join("data"));
         Self::open_in(copy)
