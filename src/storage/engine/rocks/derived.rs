@@ -65,10 +65,27 @@ impl Derived {
         self.damaged.load(Ordering::Acquire)
     }
 
-    /// One operation, which sees one instance from its begin to its end.
-    pub(super) fn with<T>(
+    /// One read, which sees one instance from its begin to its end.
+    pub(super) fn read<T>(
+        &self,
+        operation: impl FnOnce(&DB) -> Result<T, rocksdb::Error>,
+    ) -> Result<T, StoreError> {
+        self.run("read", is_damage, operation)
+    }
+
+    /// One write. That the disk takes nothing says nothing of what is there, and reads go on.
+    pub(super) fn write<T>(
         &self,
         verb: &'static str,
+        operation: impl FnOnce(&DB) -> Result<T, rocksdb::Error>,
+    ) -> Result<T, StoreError> {
+        self.run(verb, |error| error.kind() == ErrorKind::Corruption, operation)
+    }
+
+    fn run<T>(
+        &self,
+        verb: &'static str,
+        is_damage: impl FnOnce(&rocksdb::Error) -> bool,
         operation: impl FnOnce(&DB) -> Result<T, rocksdb::Error>,
     ) -> Result<T, StoreError> {
         let db = self.db.read();

@@ -162,7 +162,7 @@ impl Engine for RocksEngine {
         family: DerivedFamily,
         key: &[u8],
     ) -> Result<Option<Vec<u8>>, StoreError> {
-        self.derived.with("read", |db| db.get_cf(handle(db, family), key))
+        self.derived.read(|db| db.get_cf(handle(db, family), key))
     }
 
     fn derived_multi_get(
@@ -170,7 +170,7 @@ impl Engine for RocksEngine {
         family: DerivedFamily,
         keys: &[&[u8]],
     ) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
-        self.derived.with("read", |db| {
+        self.derived.read(|db| {
             let keys_sorted = keys.is_sorted();
             let values =
                 db.batched_multi_get_cf(handle(db, family), keys.iter().copied(), keys_sorted);
@@ -192,13 +192,12 @@ impl Engine for RocksEngine {
         if let Some(to) = to {
             read.set_iterate_upper_bound(to);
         }
-        self.derived.with("read", |db| {
-            collect(db.raw_iterator_cf_opt(handle(db, family), read), from, limit)
-        })
+        self.derived
+            .read(|db| collect(db.raw_iterator_cf_opt(handle(db, family), read), from, limit))
     }
 
     fn derived_write(&self, batch: DerivedBatch) -> Result<(), StoreError> {
-        self.derived.with("write to", |db| {
+        self.derived.write("write to", |db| {
             let mut write = WriteBatch::with_capacity_bytes(2 * batch.bytes() as usize);
             for (family, key, value) in batch.into_sorted() {
                 match value {
@@ -211,7 +210,7 @@ impl Engine for RocksEngine {
     }
 
     fn derived_flush(&self) -> Result<(), StoreError> {
-        self.derived.with("flush", |db| {
+        self.derived.write("flush", |db| {
             let families = DerivedFamily::ALL.map(|family| handle(db, family));
             let families: Vec<&&ColumnFamily> = families.iter().collect();
             db.flush_cfs_opt(&families, &FlushOptions::default())
@@ -247,7 +246,7 @@ impl Engine for RocksEngine {
             bytes_own += bytes.map_err(backend("measure"))?.unwrap_or(0);
         }
         for family in DerivedFamily::ALL {
-            let bytes = self.derived.with("measure", |db| {
+            let bytes = self.derived.read(|db| {
                 db.property_int_value_cf(handle(db, family), properties::TOTAL_SST_FILES_SIZE)
             });
             bytes_own += bytes?.unwrap_or(0);

@@ -57,7 +57,7 @@ impl Survives for Rocks {
             db.disable_file_deletions()
         };
         rest(&self.engine.truth).unwrap();
-        self.engine.derived.with("rest", rest).unwrap();
+        self.engine.derived.read(rest).unwrap();
         let copy = tempfile::tempdir().unwrap();
         copy_dir(&self.dir.path().join("data"), &copy.path().join("data"));
         Self::open_in(copy)
