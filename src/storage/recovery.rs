@@ -227,7 +227,7 @@ fn rewrite_tail(engine: &dyn Engine, head: &Head) -> Result<(), RecoverError> {
     }
     let last = engine.truth_last_at_or_before(TruthFamily::Blocks, &[0xff; 8])?;
     let (key, block) = last.ok_or(RecoverError::Gap { missing: head.seq })?;
-    engine.commit(&truth_batch(codec::seq_of(&key)?, block, head))?;
+    engine.commit_again(&truth_batch(codec::seq_of(&key)?, block, head))?;
     Ok(())
 }
 

@@ -105,6 +105,15 @@ pub trait Engine: Send + Sync + 'static {
     /// reads go on, and may or may not show the batch in doubt.
     fn commit(&self, batch: &TruthBatch) -> Result<(), CommitError>;
 
+    /// As [`Engine::commit`], for what a recovery writes again: it may use the engine's reserve, so
+    /// that a ledger can be opened, and read, where nothing new can be written.
+    ///
+    /// # Errors
+    /// As [`Engine::commit`].
+    fn commit_again(&self, batch: &TruthBatch) -> Result<(), CommitError> {
+        self.commit(batch)
+    }
+
     /// Whether commits are refused because of an earlier `Unknown`.
     fn is_poisoned(&self) -> bool;
 

@@ -100,8 +100,19 @@ async fn a_full_disk_refuses_writes_and_goes_on_when_there_is_room() {
     for request in requests.by_ref().take(3) {
         told.send(&client, &request).await.unwrap();
     }
-    let ballast = mount.fill(0);
+    mount.fill(0);
     assert_eq!(node.stop().0, Some(0));
+    // In the reserve it can be opened and read; without a byte it cannot, and says so.
+    mount.fill(64 << 20);
+    let node = Daemon::spawn(&keys, "macronode", &settings);
+    let client = node.client(&keys.master());
+    let refused = requests.next().unwrap();
+    while told.send(&client, &refused).await != Err("503 disk_pressure".into()) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    told.check(&Picture::take(&client).await);
+    assert_eq!(node.stop().0, Some(0));
+    let ballast = mount.fill(0);
     let (code, said) = Daemon::refused(&keys, "macronode", &settings);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("No space left on device"), "{said}");
@@ -118,15 +129,8 @@ async fn room_that_goes_away_under_a_flush_comes_back() {
     let Some(mount) = Mount::new() else { return };
     let (keys, data) = (Keys::new(), mount.path().join("data"));
     let data = data.to_str().unwrap();
-    let settings = [
-        &PATIENT[..],
-        &[
-            ("node.data_dir", data),
-            ("derived.flush_entries", "100"),
-            ("derived.max_lag_entries", "200"),
-        ],
-    ]
-    .concat();
+    let settings =
+        [&PATIENT[..], &[("node.data_dir", data), ("derived.flush_entries", "100")]].concat();
     let node = Daemon::start(&keys, "macronode", &settings);
     let client = node.client(&keys.master());
     let (mut requests, mut told) = (workload(22), Told::default());

@@ -19,7 +19,7 @@ use ron_ledger::storage::error::ReadError;
 use ron_ledger::storage::genesis::Genesis;
 use ron_ledger::storage::reader::Reader;
 use ron_ledger::storage::store::{RecoverError, Store, StoreOptions};
-use ron_ledger::storage::writer::{Lag, Writer};
+use ron_ledger::storage::writer::{Lag, Prepared, Writer};
 use ron_ledger::storage::{Head, RootRow};
 use tempfile::TempDir;
 
@@ -89,7 +89,7 @@ impl Facts {
 
 /// A ledger on disk that nobody has open, and another in memory that was told the same.
 pub struct Sample {
-    pub dir: TempDir,
+    scratch: TempDir,
     pub names: Names,
     /// By size, at the end of each group.
     pub facts: BTreeMap<u64, Facts>,
@@ -122,9 +122,8 @@ impl Sample {
         groups.reverse();
         let twin = store(Arc::new(MemoryEngine::new(1 << 28))).unwrap();
         let twin_writer = twin.writer(None).unwrap();
-        let dir = scratch();
         Sample {
-            dir,
+            scratch: scratch(),
             names,
             facts: BTreeMap::new(),
             head: 0,
@@ -134,12 +133,17 @@ impl Sample {
         }
     }
 
+    /// The data directory.
+    pub fn dir(&self) -> PathBuf {
+        self.scratch.path().join("data")
+    }
+
     /// A life that commits so many groups and signs at the end of one of them, counted from 1. With
     /// `settle` derived data is flushed in the end; without, the log alone has them.
     pub fn live(&mut self, groups: usize, sign_after: usize, settle: bool) {
-        let store = store(Arc::new(engine(self.dir.path()).unwrap())).unwrap();
+        let store = store(Arc::new(engine(&self.dir()).unwrap())).unwrap();
         let (mut writer, _lease) =
-            store.writer(notes(self.dir.path()).anchor().unwrap().as_ref()).unwrap();
+            store.writer(notes(&self.dir()).anchor().unwrap().as_ref()).unwrap();
         for at in 1..=groups {
             let group = self.groups.pop().unwrap();
             commit(&mut writer, &group);
@@ -161,7 +165,7 @@ impl Sample {
         let head = self.facts[&self.head].head;
         let checkpoint = Checkpoint::new(ORIGIN, head.seq, head.root).unwrap();
         let note = sign_checkpoint(&signer(), &checkpoint).encode();
-        fs::write(self.dir.path().join("signed/checkpoint"), note).unwrap();
+        fs::write(self.dir().join("signed/checkpoint"), note).unwrap();
         self.signed = self.head;
     }
 }
@@ -204,14 +208,21 @@ pub fn request(entries: Vec<Entry>) -> Request {
     Request { items, atomic: false }
 }
 
-/// Commits a group at the ledger's time.
-pub fn commit(writer: &mut Writer, group: &[Request]) {
+/// A group at the ledger's time, up to its commit point.
+pub fn prepare(writer: &mut Writer, group: &[Request]) -> Result<Prepared, ReadError> {
     let requests: Vec<&Request> = group.iter().collect();
     let now = writer.next_time(NOW);
-    let group = Group { requests: &requests, now, expire_max: 100 };
-    let mut prepared = writer.prepare(&group).unwrap();
+    writer.prepare(&Group { requests: &requests, now, expire_max: 100 })
+}
+
+pub fn finish(writer: &mut Writer, mut prepared: Prepared) {
     let written = writer.write(&mut prepared).unwrap();
     writer.apply(prepared, written);
+}
+
+fn commit(writer: &mut Writer, group: &[Request]) {
+    let prepared = prepare(writer, group).unwrap();
+    finish(writer, prepared);
 }
 
 pub fn copy_dir(from: &Path, to: &Path) {

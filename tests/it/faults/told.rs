@@ -43,9 +43,10 @@ impl Told {
     }
 }
 
-/// Requests of five entries, none of them to be refused.
+/// Requests of about five entries, each of them new and none to be refused.
 pub fn workload(seed: u64) -> impl Iterator<Item = RequestIn<'static>> {
-    requests(Spec { invalid_share: 0.0, ..spec(1_000_000, seed) }, 5)
+    let mix = "mint=10,transfer=50,posting=10,hold=10,atomic=6".parse().unwrap();
+    requests(Spec { invalid_share: 0.0, mix, ..spec(1_000_000, seed) }, 5)
 }
 
 /// A metric of the daemon.

@@ -97,19 +97,15 @@ impl RocksEngine {
     fn truth_family(&self, family: TruthFamily) -> &ColumnFamily {
         self.truth.cf_handle(family.name()).expect("opened with every family of truth")
     }
-}
 
-impl Engine for RocksEngine {
-    fn durability(&self) -> Durability {
-        Durability::Fsync
+    fn check_poison(&self) -> Result<(), CommitError> {
+        match self.is_poisoned() {
+            true => Err(CommitError::Unknown(StoreError::Poisoned)),
+            false => Ok(()),
+        }
     }
 
-    fn commit(&self, batch: &TruthBatch) -> Result<(), CommitError> {
-        let _writer = self.writer.lock();
-        if self.poisoned.load(Ordering::Acquire) {
-            return Err(CommitError::Unknown(StoreError::Poisoned));
-        }
-        self.room(batch.bytes()).map_err(CommitError::NotWritten)?;
+    fn write_truth(&self, batch: &TruthBatch) -> Result<(), CommitError> {
         let mut write = WriteBatch::with_capacity_bytes(encoded_bytes(batch));
         for (family, key, value) in batch.puts() {
             write.put_cf(self.truth_family(*family), key, value);
@@ -122,6 +118,25 @@ impl Engine for RocksEngine {
             .map_err(|error| CommitError::Unknown(backend("commit to")(error)))?;
         poison.defuse();
         Ok(())
+    }
+}
+
+impl Engine for RocksEngine {
+    fn durability(&self) -> Durability {
+        Durability::Fsync
+    }
+
+    fn commit(&self, batch: &TruthBatch) -> Result<(), CommitError> {
+        let _writer = self.writer.lock();
+        self.check_poison()?;
+        self.room(batch.bytes()).map_err(CommitError::NotWritten)?;
+        self.write_truth(batch)
+    }
+
+    fn commit_again(&self, batch: &TruthBatch) -> Result<(), CommitError> {
+        let _writer = self.writer.lock();
+        self.check_poison()?;
+        self.write_truth(batch)
     }
 
     fn is_poisoned(&self) -> bool {
