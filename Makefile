@@ -1,6 +1,7 @@
 # The everyday commands of the project. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test sim sim-long kills-long model-deep lint build bench restart overload soak doc clean-dev
+.PHONY: help run test sim sim-long kills-long model-deep flips power lint build bench restart overload soak \
+	doc clean-dev
 
 CARGO ?= cargo
 
@@ -27,6 +28,12 @@ kills-long: ## kill -9 under load many times, in small and in large requests: ma
 
 model-deep: ## explore the model of the pipeline to its larger bounds: minutes, and gigabytes of memory
 	RON_MODEL_DEEP=1 $(CARGO) test --release --locked --test it model:: -- --nocapture --test-threads=1
+
+flips: ## flip a bit in every byte of two small stores: an hour
+	RON_FLIPS=all $(CARGO) test --release --locked --test it faults::flips -- --nocapture --test-threads=1
+
+power: ## open disks as a loss of power may leave them: make power IMAGES=1000
+	RON_POWER_IMAGES=$(or $(IMAGES),1000) $(CARGO) test --release --locked --test it faults::power -- --nocapture
 
 lint: ## check format and lints
 	@scripts/setup.sh

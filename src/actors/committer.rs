@@ -26,6 +26,7 @@ use crate::ledger::plan::{self, Outcome, Plan};
 use crate::ledger::reason::{Reason, Reject};
 use crate::ledger::request::Request;
 use crate::storage::engine::{CommitError, Durability};
+use crate::storage::error::ReadError;
 use crate::storage::store::{Lease, RecoverError, Store};
 use crate::storage::writer::{Prepared, Writer};
 use crate::telemetry::Metrics;
@@ -209,7 +210,7 @@ impl Committer {
         // A crash up to the write leaves no trace: nothing has changed.
         let mut prepared = match self.prepare(&tickets) {
             Ok(prepared) => prepared,
-            Err(reject) => return refuse_all(tickets, &reject),
+            Err(error) => return self.unreadable(tickets, &error),
         };
         if prepared.is_empty() {
             return self.answer(tickets, prepared.plan.outcomes);
@@ -246,10 +247,8 @@ impl Committer {
         self.publish(head);
     }
 
-    fn prepare(&mut self, tickets: &[Sequenced]) -> Result<Prepared, Reject> {
-        let Some(state) = &mut self.state else {
-            return Err(Reject::new(Reason::SafeMode, "the ledger is not open for writes"));
-        };
+    fn prepare(&mut self, tickets: &[Sequenced]) -> Result<Prepared, ReadError> {
+        let Some(state) = &mut self.state else { return Err(ReadError::NotOpen) };
         let wall = unix_ms();
         let may_expire =
             state.clock.is_steady(wall, Instant::now()) && !self.deps.mode.get().is_frozen();
@@ -260,11 +259,22 @@ impl Committer {
             now: state.writer.next_time(wall),
             expire_max: if may_expire { self.deps.expire_max } else { 0 },
         };
-        state.writer.prepare(&group).map_err(|error| {
-            tracing::error!(%error, "the store cannot be read");
+        state.writer.prepare(&group)
+    }
+
+    /// Nothing was decided and nothing has changed. What is wrong with derived data alone a recovery
+    /// mends, which those who wait need not wait for.
+    fn unreadable(&mut self, tickets: Vec<Sequenced>, error: &ReadError) {
+        tracing::error!(%error, "the store cannot be read");
+        let is_mended = error.is_of_derived_data();
+        if !is_mended {
             self.note(Event::FaultFound(Fault::HeadMismatch));
-            Reject::new(Reason::SafeMode, "the store cannot be read")
-        })
+        }
+        refuse_all(tickets, &Reject::new(Reason::SafeMode, "the store cannot be read"));
+        if is_mended {
+            self.state = None;
+            self.recover();
+        }
     }
 
     /// A ledger in memory has its own bound.

@@ -20,3 +20,10 @@ pub enum ReadError {
     #[error("entry {0} is missing from the log")]
     Missing(Seq),
 }
+
+impl ReadError {
+    /// Whether a recovery would mend it, by making derived data anew.
+    pub fn is_of_derived_data(&self) -> bool {
+        matches!(self, ReadError::Store(StoreError::DerivedDamaged(_)))
+    }
+}

@@ -88,12 +88,7 @@ pub fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
 /// 3. `rename(new, path)`: readers switch from the old content to the new at once;
 /// 4. `fsync(directory)`: the switch itself is on disk. Without it a crash may bring the old file back.
 fn write_and_swap(temporary: &Path, path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    match fs::remove_file(temporary) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            return Err(io_error("remove", temporary)(source));
-        }
-        _ => {}
-    }
+    gone(fs::remove_file(temporary)).map_err(io_error("remove", temporary))?;
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -163,6 +158,40 @@ pub fn disk_space(path: &Path) -> Result<DiskSpace, FileError> {
 pub fn sync_dir(path: &Path) -> Result<(), FileError> {
     let directory = File::open(path).map_err(io_error("open", path))?;
     directory.sync_all().map_err(io_error("fsync", path))
+}
+
+/// Renames `from` to `to`, which must not exist; durable when this returns `Ok`.
+///
+/// # Errors
+/// [`FileError::Io`].
+pub fn rename_durably(from: &Path, to: &Path) -> Result<(), FileError> {
+    fs::rename(from, to).map_err(io_error("rename", from))?;
+    sync_dir(parent_of(to))
+}
+
+/// Removes the file at `path`, if there is one; durable when this returns `Ok`.
+///
+/// # Errors
+/// [`FileError::Io`].
+pub fn remove_durably(path: &Path) -> Result<(), FileError> {
+    gone(fs::remove_file(path)).map_err(io_error("remove", path))?;
+    sync_dir(parent_of(path))
+}
+
+/// Removes the directory `path` and all in it, if there is one. A crash may leave some of it.
+///
+/// # Errors
+/// [`FileError::Io`].
+pub fn remove_tree(path: &Path) -> Result<(), FileError> {
+    gone(fs::remove_dir_all(path)).map_err(io_error("remove", path))
+}
+
+/// What is not there is removed.
+fn gone(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
 }
 
 /// The right to be the one process that uses a directory; given back on drop.

@@ -8,7 +8,7 @@ use super::codec::{Head, RootRow};
 use super::engine::{Durability, StoreError, Usage};
 use super::error::ReadError;
 use super::genesis::Genesis;
-use super::view::Shared;
+use super::view::{Shared, Still};
 use crate::accumulator::TileId;
 use crate::ledger::encode::decode;
 use crate::ledger::entry::{EntryId, Millis, Seq, Sequenced};
@@ -55,6 +55,14 @@ impl Reader {
             true => Ok(&self.shared),
             false => Err(ReadError::NotOpen),
         }
+    }
+
+    /// The state, held still. It is asked again with the state in hand whether it may be read:
+    /// whoever closes the ledger waits for those who hold it, and for nobody else.
+    fn still(&self) -> Result<Still<'_>, ReadError> {
+        let still = self.shared.still();
+        self.open()?;
+        Ok(still)
     }
 
     /// The end of the log; 0 entries until the ledger is open.
@@ -129,7 +137,7 @@ impl Reader {
     /// # Errors
     /// As [`Reader::entry`].
     pub fn find(&self, id: EntryId) -> Result<Option<IdRecord>, ReadError> {
-        Ok(self.open()?.still().ids(&[id])?.pop().flatten())
+        Ok(self.still()?.ids(&[id])?.pop().flatten())
     }
 
     /// For each (id, tuple) whether either is known: what a replay looks like before it is planned.
@@ -137,7 +145,7 @@ impl Reader {
     /// # Errors
     /// As [`Reader::entry`].
     pub fn known(&self, ids: &[EntryId], tuples: &[IdemDigest]) -> Result<Vec<bool>, ReadError> {
-        let still = self.open()?.still();
+        let still = self.still()?;
         let (ids, tuples) = (still.ids(ids)?, still.idem(tuples)?);
         Ok(ids.iter().zip(&tuples).map(|(id, tuple)| id.is_some() || tuple.is_some()).collect())
     }
@@ -147,7 +155,7 @@ impl Reader {
     /// # Errors
     /// As [`Reader::entry`].
     pub fn account(&self, id: &AccountId) -> Result<At<Vec<(Asset, Account)>>, ReadError> {
-        let still = self.open()?.still();
+        let still = self.still()?;
         Ok(At { size: still.size(), value: still.assets_of(id)? })
     }
 
@@ -156,7 +164,7 @@ impl Reader {
     /// # Errors
     /// As [`Reader::entry`].
     pub fn hold(&self, id: EntryId) -> Result<At<Option<Hold>>, ReadError> {
-        let still = self.open()?.still();
+        let still = self.still()?;
         Ok(At { size: still.size(), value: still.holds(&[id])?.pop().flatten() })
     }
 
@@ -165,7 +173,7 @@ impl Reader {
     /// # Errors
     /// As [`Reader::entry`].
     pub fn supply(&self) -> Result<At<Vec<(Asset, Supply)>>, ReadError> {
-        let still = self.open()?.still();
+        let still = self.still()?;
         Ok(At { size: still.size(), value: still.all_supplies()? })
     }
 
@@ -186,6 +194,6 @@ impl Reader {
     /// # Errors
     /// As [`Reader::entry`].
     pub fn tile(&self, tile: TileId) -> Result<Option<Vec<u8>>, ReadError> {
-        self.open()?.still().tile(tile)
+        self.still()?.tile(tile)
     }
 }

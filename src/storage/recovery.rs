@@ -6,7 +6,7 @@
 //! planned again from the blocks, each root compared.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use parking_lot::RwLock;
@@ -107,6 +107,9 @@ pub(super) struct Plan<'a> {
     pub(super) filter_bytes: u64,
     pub(super) lag: Lag,
     pub(super) stop: &'a Stop,
+    /// Those who may be reading while this recovers.
+    pub(super) readers: &'a Shared,
+    pub(super) remade: &'a AtomicBool,
 }
 
 /// Verifies and replays. The writer has no flusher yet, and nobody else sees its overlay.
@@ -114,25 +117,39 @@ pub(super) fn recover(with: &Plan<'_>) -> Result<Writer, RecoverError> {
     let engine = &*with.engine;
     let head = verified_head(engine, with.genesis)?;
     check_anchor(engine, &head, with.signed)?;
-    let height = derived_height(engine)?;
+    // Of damaged derived data it is known at most how far it went.
+    let height = match derived_height(engine) {
+        Err(_) if engine.derived_is_damaged() => 0,
+        height => height?,
+    };
     if height > head.seq {
         let anchor = "the derived data";
         return Err(RecoverError::RollBack { head: head.seq, anchor, size: height });
     }
     rewrite_tail(engine, &head)?;
-    let started = Instant::now();
-    let mut writer = match writer_at(with, height) {
-        // Derived data that does not fit the log is only a copy: it is made anew from the log.
-        Err(RecoverError::Mismatch { .. }) if height > 0 => {
-            tracing::warn!(height, "derived data does not agree with the log: made anew");
+    match follow(with, height, &head) {
+        Err(error) if is_of_derived_data(&error, height) => {
+            if with.remade.swap(true, Ordering::Relaxed) {
+                return Err(error);
+            }
+            tracing::warn!(%error, height, "derived data is made anew from the log");
+            with.readers.close();
             engine.derived_wipe()?;
-            writer_at(with, 0)?
+            follow(with, 0, &head)
         }
-        other => other?,
-    };
-    let (opened, height) = (started.elapsed(), writer.head().get().seq);
-    let filter_behind = height - writer.filter_saved;
-    replay(&mut writer, &head, with.stop)?;
+        done => done,
+    }
+}
+
+/// From derived data at `height` to the end of the log.
+fn follow(with: &Plan<'_>, height: Seq, head: &Head) -> Result<Writer, RecoverError> {
+    if with.engine.derived_is_damaged() {
+        return Err(StoreError::DerivedDamaged("found while it was in use".into()).into());
+    }
+    let started = Instant::now();
+    let mut writer = writer_at(with, height)?;
+    let (opened, filter_behind) = (started.elapsed(), height - writer.filter_saved);
+    replay(&mut writer, head, with.stop)?;
     tracing::info!(
         head = head.seq,
         filter_behind,
@@ -142,6 +159,16 @@ pub(super) fn recover(with: &Plan<'_>) -> Result<Writer, RecoverError> {
         "the log is verified"
     );
     Ok(writer)
+}
+
+/// Whether derived data is, or may be, what is wrong. It is only a copy: where nothing is wrong with
+/// the log, making it anew mends it, and where something is, the log is refused all the same.
+fn is_of_derived_data(error: &RecoverError, height: Seq) -> bool {
+    match error {
+        RecoverError::Read(ReadError::Store(StoreError::DerivedDamaged(_))) => true,
+        RecoverError::Mismatch { .. } | RecoverError::Read(ReadError::Damaged(_)) => height > 0,
+        _ => false,
+    }
 }
 
 fn verified_head(engine: &dyn Engine, genesis: &Genesis) -> Result<Head, RecoverError> {
@@ -211,7 +238,7 @@ fn rewrite_tail(engine: &dyn Engine, head: &Head) -> Result<(), RecoverError> {
     }
     let last = engine.truth_last_at_or_before(TruthFamily::Blocks, &[0xff; 8])?;
     let (key, block) = last.ok_or(RecoverError::Gap { missing: head.seq })?;
-    engine.commit(&truth_batch(codec::seq_of(&key)?, block, head))?;
+    engine.commit_again(&truth_batch(codec::seq_of(&key)?, block, head))?;
     Ok(())
 }
 

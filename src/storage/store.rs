@@ -31,6 +31,8 @@ pub struct Store {
     options: StoreOptions,
     writer_out: Arc<AtomicBool>,
     stop: Stop,
+    /// Derived data was made anew once since the store was opened.
+    remade: AtomicBool,
 }
 
 /// Stops recoveries of a store, now and from now on, so that a process can end in the middle of one:
@@ -81,7 +83,8 @@ impl Store {
         let empty = super::Head { seq: 0, root: genesis.hash.empty(), time: 0 };
         let overlay = parking_lot::RwLock::new(Overlay::new(empty));
         let shared = Arc::new(Shared { engine, overlay, genesis, is_open: AtomicBool::new(false) });
-        Ok(Store { shared, options, writer_out: Arc::default(), stop: Stop::default() })
+        let (writer_out, stop) = (Arc::default(), Stop::default());
+        Ok(Store { shared, options, writer_out, stop, remade: AtomicBool::new(false) })
     }
 
     /// Reads of this ledger.
@@ -96,6 +99,9 @@ impl Store {
 
     /// Recovers and gives out the writer; what readers see moves on in one step when it is done.
     /// `signed` is the last checkpoint that was signed for this ledger.
+    ///
+    /// Derived data that is damaged, or does not fit the log, is made anew from it, at most once as
+    /// long as the store is open; readers are shut out meanwhile.
     ///
     /// # Errors
     /// [`RecoverError`]; readers go on with what they had.
@@ -112,6 +118,8 @@ impl Store {
             filter_bytes: self.options.filter_bytes,
             lag: self.options.lag,
             stop: &self.stop,
+            readers: &self.shared,
+            remade: &self.remade,
         };
         let mut writer = recover(&with)?;
         let recovered = std::mem::replace(

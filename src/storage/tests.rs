@@ -15,7 +15,7 @@ use super::writer::{HEAD, Lag, Writer};
 use super::{Head, codec};
 use crate::accumulator::{Hash, HashAlgo};
 use crate::client::workload::{Spec, Workload};
-use crate::ledger::entry::{Entry, Kind, Millis};
+use crate::ledger::entry::{Entry, EntryId, Kind, Millis};
 use crate::ledger::names::{AccountId, Asset};
 use crate::ledger::plan::{Group, Outcome};
 use crate::ledger::request::{Grants, Item, Request};
@@ -244,6 +244,51 @@ fn damaged_derived_tiles_are_made_anew_from_the_log() {
     let store = store(&memory, 4);
     let (writer, _lease) = open(&store);
     assert_eq!(writer.head().get(), head);
+}
+
+#[test]
+fn damaged_derived_data_is_made_anew_once() {
+    let (requests, mut book) = (workload(300), Book::new());
+    let memory = engine();
+    let store = store(&memory, 50);
+    let (mut writer, lease) = open(&store);
+    for request in &requests {
+        book.commit(&[request]);
+        commit(&mut writer, &[request], book.now);
+    }
+    memory.plan_next(Fault::DerivedDamage);
+    let account = AccountId::new("nobody").unwrap();
+    assert!(store.reader().account(&account).unwrap_err().is_of_derived_data());
+    // Found by a reader: from then on the writer decides nothing by what is left.
+    let more = request(mints(1));
+    let group = Group { requests: &[&more], now: book.now, expire_max: 0 };
+    assert!(writer.prepare(&group).err().unwrap().is_of_derived_data());
+    drop((writer, lease));
+    let (mut writer, lease) = open(&store);
+    agrees(&store, &book);
+    commit(&mut writer, &[&more], book.now);
+    drop((writer, lease));
+    memory.plan_next(Fault::DerivedDamage);
+    assert!(store.reader().account(&account).is_err());
+    let again = store.writer(None).err().unwrap();
+    assert!(again.to_string().starts_with("derived data is damaged"), "{again}");
+}
+
+#[test]
+fn nobody_reads_derived_data_while_it_is_made_anew() {
+    let memory = engine();
+    ten(&memory);
+    let store = store(&memory, 4);
+    drop(open(&store));
+    let account = AccountId::new("a").unwrap();
+    assert_eq!(store.reader().account(&account).unwrap().size, 10);
+    memory.plan_next(Fault::DerivedDamage);
+    assert!(store.reader().hold(EntryId::from_bytes([1; 16])).is_err());
+    // In the middle of it: what there was is gone, and nothing is back yet.
+    store.stop().stop();
+    assert!(matches!(store.writer(None), Err(RecoverError::Stopped)));
+    assert!(matches!(store.reader().account(&account), Err(ReadError::NotOpen)));
+    assert!(matches!(store.reader().supply(), Err(ReadError::NotOpen)));
 }
 
 #[test]

@@ -6,7 +6,7 @@
 
 use std::ops::Bound::{Excluded, Included};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{RwLock, RwLockReadGuard};
 
@@ -30,7 +30,8 @@ pub(super) struct Shared {
     pub(super) engine: Arc<dyn Engine>,
     pub(super) overlay: RwLock<Overlay>,
     pub(super) genesis: Genesis,
-    /// A writer was given out once: the overlay has the verified end of the log.
+    /// A writer was given out once, so that the overlay has the verified end of the log; and derived
+    /// data is not being made anew.
     pub(super) is_open: AtomicBool,
 }
 
@@ -46,6 +47,12 @@ impl Shared {
     /// Holds the state still: see the module's words.
     pub(super) fn still(&self) -> Still<'_> {
         Still { engine: &*self.engine, overlay: self.overlay.read() }
+    }
+
+    /// Shuts readers out. When this returns, the last answer that was on its way is given.
+    pub(super) fn close(&self) {
+        self.is_open.store(false, Ordering::Release);
+        drop(self.overlay.write());
     }
 
     /// The block that has `seq`, which must lie within the ledger.

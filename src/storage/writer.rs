@@ -134,6 +134,11 @@ impl Writer {
     /// # Errors
     /// [`ReadError`] when the store cannot be read.
     pub fn prepare(&self, group: &Group<'_>) -> Result<Prepared, ReadError> {
+        // Whoever found it, a reader or the flusher: nothing more is decided by what is left of it.
+        if self.shared.engine.derived_is_damaged() {
+            let found = "found while it was in use".into();
+            return Err(StoreError::DerivedDamaged(found).into());
+        }
         let head = self.shared.head();
         let facts = prefetch(self, group)?;
         let plan = plan(head.seq, facts, group);

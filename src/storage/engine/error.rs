@@ -19,6 +19,9 @@ pub enum StoreError {
         /// Name of the family.
         family: &'static str,
     },
+    /// Derived data is not what was written: it has to be made anew from truth.
+    #[error("derived data is damaged: {0}")]
+    DerivedDamaged(String),
     /// A file or directory beside the engine refused.
     #[error(transparent)]
     File(#[from] FileError),

@@ -27,6 +27,8 @@ pub enum Fault {
     TruthRead,
     /// A read of derived data fails.
     DerivedRead,
+    /// A read of derived data finds it damaged, and damaged it is until it is wiped.
+    DerivedDamage,
     /// A write of derived data fails; the batch is not there.
     DerivedWrite,
     /// A flush of derived data fails; nothing is flushed.
@@ -42,7 +44,7 @@ impl Fault {
             | Fault::CommitPanicBefore
             | Fault::CommitPanicAfter => Operation::Commit,
             Fault::TruthRead => Operation::TruthRead,
-            Fault::DerivedRead => Operation::DerivedRead,
+            Fault::DerivedRead | Fault::DerivedDamage => Operation::DerivedRead,
             Fault::DerivedWrite => Operation::DerivedWrite,
             Fault::DerivedFlush => Operation::DerivedFlush,
         }
@@ -68,6 +70,7 @@ pub struct Faulty<E> {
 #[derive(Debug, Default)]
 struct State {
     poisoned: bool,
+    damaged: bool,
     plan: Vec<Planned>,
     /// For each batch of derived data since the last flush: what undoes it, oldest first.
     unflushed: Vec<DerivedBatch>,
@@ -140,7 +143,15 @@ impl<E: Engine> Faulty<E> {
     }
 
     fn derived_fault(&self) -> Result<(), StoreError> {
-        self.strike(Operation::DerivedRead).map_or(Ok(()), |_| Err(planned("read")))
+        let mut state = self.state.lock();
+        match state.strike(Operation::DerivedRead) {
+            None => Ok(()),
+            Some(Fault::DerivedDamage) => {
+                state.damaged = true;
+                Err(StoreError::DerivedDamaged("planned fault".into()))
+            }
+            Some(_) => Err(planned("read")),
+        }
     }
 
     /// What `batch` would have to be followed by to leave no trace.
@@ -284,7 +295,12 @@ impl<E: Engine> Engine for Faulty<E> {
         let mut state = self.state.lock();
         self.inner.derived_wipe()?;
         state.unflushed.clear();
+        state.damaged = false;
         Ok(())
+    }
+
+    fn derived_is_damaged(&self) -> bool {
+        self.state.lock().damaged || self.inner.derived_is_damaged()
     }
 
     fn room(&self, bytes: u64) -> Result<(), StoreError> {

@@ -170,6 +170,10 @@ impl Engine for MemoryEngine {
         Ok(())
     }
 
+    fn derived_is_damaged(&self) -> bool {
+        false
+    }
+
     fn room(&self, bytes: u64) -> Result<(), StoreError> {
         self.check_room(self.state.read().bytes, bytes)
     }

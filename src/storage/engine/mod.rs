@@ -105,13 +105,23 @@ pub trait Engine: Send + Sync + 'static {
     /// reads go on, and may or may not show the batch in doubt.
     fn commit(&self, batch: &TruthBatch) -> Result<(), CommitError>;
 
+    /// As [`Engine::commit`], for what a recovery writes again: it may use the engine's reserve, so
+    /// that a ledger can be opened, and read, where nothing new can be written.
+    ///
+    /// # Errors
+    /// As [`Engine::commit`].
+    fn commit_again(&self, batch: &TruthBatch) -> Result<(), CommitError> {
+        self.commit(batch)
+    }
+
     /// Whether commits are refused because of an earlier `Unknown`.
     fn is_poisoned(&self) -> bool;
 
     /// The value of `key`.
     ///
     /// # Errors
-    /// [`StoreError::Backend`] when the data cannot be read or fails its checksum; so for all reads.
+    /// [`StoreError::Backend`] when the data cannot be read or fails its checksum; so for all reads
+    /// of truth.
     fn truth_get(&self, family: TruthFamily, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// The item with the greatest key that is not greater than `key`.
@@ -138,14 +148,15 @@ pub trait Engine: Send + Sync + 'static {
     /// The value of `key`.
     ///
     /// # Errors
-    /// As [`Engine::truth_get`].
+    /// [`StoreError::DerivedDamaged`] when the data is not what was written, and
+    /// [`StoreError::Backend`] when it cannot be read for another reason; so for all reads of it.
     fn derived_get(&self, family: DerivedFamily, key: &[u8])
     -> Result<Option<Vec<u8>>, StoreError>;
 
     /// The values of `keys`, in their order, all of one moment. Keys in ascending order are cheaper.
     ///
     /// # Errors
-    /// As [`Engine::truth_get`]; one key that cannot be read fails the call.
+    /// As [`Engine::derived_get`]; one key that cannot be read fails the call.
     fn derived_multi_get(
         &self,
         family: DerivedFamily,
@@ -156,7 +167,7 @@ pub trait Engine: Send + Sync + 'static {
     /// end), as many as `limit` allows. An empty or inverted range has no items.
     ///
     /// # Errors
-    /// As [`Engine::truth_get`].
+    /// As [`Engine::derived_get`].
     fn derived_scan(
         &self,
         family: DerivedFamily,
@@ -189,6 +200,10 @@ pub trait Engine: Send + Sync + 'static {
     /// # Errors
     /// After an error the families are all as they were, or all empty.
     fn derived_wipe(&self) -> Result<(), StoreError>;
+
+    /// Whether something of derived data was found not to be what was written, since it was last
+    /// wiped: by this process, or by an earlier one. [`Engine::derived_wipe`] is the way out.
+    fn derived_is_damaged(&self) -> bool;
 
     /// Checks that there is room for `bytes` more, with the engine's reserve left over.
     ///

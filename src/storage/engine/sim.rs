@@ -337,6 +337,10 @@ impl Engine for SimEngine {
         Ok(())
     }
 
+    fn derived_is_damaged(&self) -> bool {
+        false
+    }
+
     fn room(&self, bytes: u64) -> Result<(), StoreError> {
         let bytes_free = u64::MAX >> 1;
         match bytes > bytes_free {

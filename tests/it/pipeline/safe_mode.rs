@@ -54,6 +54,26 @@ async fn what_a_failed_recovery_found_is_not_cleared_before_a_recovery_passes() 
 }
 
 #[actix_rt::test]
+async fn damaged_derived_data_is_made_anew_and_the_ledger_goes_on() {
+    let (node, engine) = faulty().await;
+    engine.plan_next(Fault::DerivedDamage);
+    let refused = node.send(vec![mint("bob", 1)]).await.unwrap();
+    assert_eq!(
+        refused.map_or_else(|reject| reject.reason, |answer| reason(&answer)),
+        Reason::SafeMode
+    );
+    // Whoever met the damage, the committer looks for work once a second.
+    node.until("it is mended", |_| !engine.derived_is_damaged()).await;
+    ready(&node).await;
+    assert_eq!(commit(&node, vec![mint("bob", 1)]).await, [2]);
+    // A disk that does it again is not to be trusted.
+    engine.plan_next(Fault::DerivedDamage);
+    let _ = node.send(vec![mint("bob", 1)]).await;
+    node.until("it gives up", |node| reasons(node) == [SafeReason::HeadMismatch]).await;
+    node.stop().await;
+}
+
+#[actix_rt::test]
 async fn a_store_that_cannot_be_read_stops_writes_until_it_is_verified() {
     let (node, engine) = faulty().await;
     engine.plan(Fault::DerivedRead, 0, u64::MAX);

@@ -4,19 +4,19 @@
 //! flushed in bulk. They are two because RocksDB refuses a recycled log together with writes that
 //! skip it. Opening takes `LOCK` in the directory, so that there is one process on it.
 
+mod derived;
 mod options;
 #[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
-use rocksdb::{
-    ColumnFamily, ColumnFamilyDescriptor, DB, DBRawIterator, FlushOptions, ReadOptions, WriteBatch,
-    properties,
-};
+use rocksdb::{ColumnFamily, DB, DBRawIterator, FlushOptions, ReadOptions, WriteBatch, properties};
 
+use self::derived::Derived;
 pub use self::options::RocksOptions;
 use self::options::Shared;
 use super::{
@@ -29,12 +29,11 @@ use crate::storage::files::{self, DirLock};
 pub struct RocksEngine {
     // In the order in which they are dropped: the lock goes when both instances are closed.
     truth: DB,
-    derived: DB,
-    shared: Shared,
+    derived: Derived,
+    shared: Arc<Shared>,
     writer: Mutex<()>,
     poisoned: AtomicBool,
     truth_is_new: bool,
-    derived_is_new: bool,
     disk_bytes_free_min: u64,
     directory: PathBuf,
     _lock: DirLock,
@@ -48,36 +47,31 @@ impl RocksEngine {
     /// that is off). After a failed fsync the page cache may show a log that is not on disk; nothing
     /// read from it is relied upon before it is written anew.
     ///
+    /// Derived data that is too damaged to be opened is no reason not to: see
+    /// [`Engine::derived_is_damaged`].
+    ///
     /// # Errors
     /// [`StoreError::File`] when the directory is in use, open to others or not reachable, and
     /// [`StoreError::Backend`] when an instance cannot be opened.
     pub fn open(directory: &Path, options: &RocksOptions) -> Result<Self, StoreError> {
-        let (truth_dir, derived_dir) = (directory.join("truth"), directory.join("derived"));
+        let truth_dir = directory.join("truth");
         files::create_dir_private(directory)?;
         let lock = DirLock::acquire(directory)?;
         // RocksDB writes CURRENT last when it makes an instance.
         let truth_is_new = !truth_dir.join("CURRENT").exists();
-        let derived_is_new = !derived_dir.join("CURRENT").exists();
         files::create_dir_private(&truth_dir)?;
-        files::create_dir_private(&derived_dir)?;
-        let shared = Shared::new(options);
-        let open = |db: &rocksdb::Options, path: &Path, families: Vec<ColumnFamilyDescriptor>| {
-            DB::open_cf_descriptors(db, path, families)
-        };
+        let shared = Arc::new(Shared::new(options));
         let truth_options = options::truth_instance(options, &shared);
-        let truth = open(&truth_options, &truth_dir, options::truth_families(&shared))
+        let families = options::truth_families(&shared);
+        let truth = DB::open_cf_descriptors(&truth_options, &truth_dir, families)
             .map_err(backend("open truth of"))?;
-        let derived_options = options::derived_instance(options, &shared);
-        let derived = open(&derived_options, &derived_dir, options::derived_families(&shared))
-            .map_err(backend("open derived data of"))?;
         Ok(Self {
             truth,
-            derived,
+            derived: Derived::open(directory, options, &shared)?,
             shared,
             writer: Mutex::new(()),
             poisoned: AtomicBool::new(false),
             truth_is_new,
-            derived_is_new,
             disk_bytes_free_min: options.disk_bytes_free_min,
             directory: directory.into(),
             _lock: lock,
@@ -92,7 +86,7 @@ impl RocksEngine {
 
     /// Whether this opening made the derived instance.
     pub fn derived_is_new(&self) -> bool {
-        self.derived_is_new
+        self.derived.is_new()
     }
 
     /// Bytes in the block cache and in memtables.
@@ -104,35 +98,14 @@ impl RocksEngine {
         self.truth.cf_handle(family.name()).expect("opened with every family of truth")
     }
 
-    fn derived_family(&self, family: DerivedFamily) -> &ColumnFamily {
-        self.derived.cf_handle(family.name()).expect("opened with every derived family")
-    }
-
-    /// All keys of a family as a range that RocksDB can delete; `None` where there are none.
-    fn range_of(&self, family: DerivedFamily) -> Result<Option<Vec<u8>>, StoreError> {
-        let mut cursor = self.derived.raw_iterator_cf(self.derived_family(family));
-        cursor.seek_to_last();
-        let last = cursor.key().map(<[u8]>::to_vec);
-        cursor.status().map_err(backend("read"))?;
-        Ok(last.map(|mut key| {
-            // The least key after the last.
-            key.push(0);
-            key
-        }))
-    }
-}
-
-impl Engine for RocksEngine {
-    fn durability(&self) -> Durability {
-        Durability::Fsync
-    }
-
-    fn commit(&self, batch: &TruthBatch) -> Result<(), CommitError> {
-        let _writer = self.writer.lock();
-        if self.poisoned.load(Ordering::Acquire) {
-            return Err(CommitError::Unknown(StoreError::Poisoned));
+    fn check_poison(&self) -> Result<(), CommitError> {
+        match self.is_poisoned() {
+            true => Err(CommitError::Unknown(StoreError::Poisoned)),
+            false => Ok(()),
         }
-        self.room(batch.bytes()).map_err(CommitError::NotWritten)?;
+    }
+
+    fn write_truth(&self, batch: &TruthBatch) -> Result<(), CommitError> {
         let mut write = WriteBatch::with_capacity_bytes(encoded_bytes(batch));
         for (family, key, value) in batch.puts() {
             write.put_cf(self.truth_family(*family), key, value);
@@ -145,6 +118,25 @@ impl Engine for RocksEngine {
             .map_err(|error| CommitError::Unknown(backend("commit to")(error)))?;
         poison.defuse();
         Ok(())
+    }
+}
+
+impl Engine for RocksEngine {
+    fn durability(&self) -> Durability {
+        Durability::Fsync
+    }
+
+    fn commit(&self, batch: &TruthBatch) -> Result<(), CommitError> {
+        let _writer = self.writer.lock();
+        self.check_poison()?;
+        self.room(batch.bytes()).map_err(CommitError::NotWritten)?;
+        self.write_truth(batch)
+    }
+
+    fn commit_again(&self, batch: &TruthBatch) -> Result<(), CommitError> {
+        let _writer = self.writer.lock();
+        self.check_poison()?;
+        self.write_truth(batch)
     }
 
     fn is_poisoned(&self) -> bool {
@@ -176,7 +168,8 @@ impl Engine for RocksEngine {
         let mut read = ReadOptions::default();
         // Replays and exports read each block once: they must not drive out what is read often.
         read.fill_cache(false);
-        collect(self.truth.raw_iterator_cf_opt(self.truth_family(family), read), from, limit)
+        let cursor = self.truth.raw_iterator_cf_opt(self.truth_family(family), read);
+        collect(cursor, from, limit).map_err(backend("read"))
     }
 
     fn derived_get(
@@ -184,7 +177,7 @@ impl Engine for RocksEngine {
         family: DerivedFamily,
         key: &[u8],
     ) -> Result<Option<Vec<u8>>, StoreError> {
-        self.derived.get_cf(self.derived_family(family), key).map_err(backend("read"))
+        self.derived.read(|db| db.get_cf(handle(db, family), key))
     }
 
     fn derived_multi_get(
@@ -192,13 +185,12 @@ impl Engine for RocksEngine {
         family: DerivedFamily,
         keys: &[&[u8]],
     ) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
-        let sorted = keys.is_sorted();
-        let family = self.derived_family(family);
-        let values = self.derived.batched_multi_get_cf(family, keys.iter().copied(), sorted);
-        values
-            .into_iter()
-            .map(|value| Ok(value.map_err(backend("read"))?.map(|value| value.to_vec())))
-            .collect()
+        self.derived.read(|db| {
+            let keys_sorted = keys.is_sorted();
+            let values =
+                db.batched_multi_get_cf(handle(db, family), keys.iter().copied(), keys_sorted);
+            values.into_iter().map(|value| Ok(value?.map(|value| value.to_vec()))).collect()
+        })
     }
 
     fn derived_scan(
@@ -215,45 +207,37 @@ impl Engine for RocksEngine {
         if let Some(to) = to {
             read.set_iterate_upper_bound(to);
         }
-        collect(self.derived.raw_iterator_cf_opt(self.derived_family(family), read), from, limit)
+        self.derived
+            .read(|db| collect(db.raw_iterator_cf_opt(handle(db, family), read), from, limit))
     }
 
     fn derived_write(&self, batch: DerivedBatch) -> Result<(), StoreError> {
-        let mut write = WriteBatch::with_capacity_bytes(2 * batch.bytes() as usize);
-        for (family, key, value) in batch.into_sorted() {
-            let family = self.derived_family(family);
-            match value {
-                Some(value) => write.put_cf(family, key, value),
-                None => write.delete_cf(family, key),
+        self.derived.write("write to", |db| {
+            let mut write = WriteBatch::with_capacity_bytes(2 * batch.bytes() as usize);
+            for (family, key, value) in batch.into_sorted() {
+                match value {
+                    Some(value) => write.put_cf(handle(db, family), key, value),
+                    None => write.delete_cf(handle(db, family), key),
+                }
             }
-        }
-        self.derived.write_opt(write, &options::derived_write()).map_err(backend("write to"))
+            db.write_opt(write, &options::derived_write())
+        })
     }
 
     fn derived_flush(&self) -> Result<(), StoreError> {
-        let families = DerivedFamily::ALL.map(|family| self.derived_family(family));
-        let families: Vec<&&ColumnFamily> = families.iter().collect();
-        self.derived.flush_cfs_opt(&families, &FlushOptions::default()).map_err(backend("flush"))
+        self.derived.write("flush", |db| {
+            let families = DerivedFamily::ALL.map(|family| handle(db, family));
+            let families: Vec<&&ColumnFamily> = families.iter().collect();
+            db.flush_cfs_opt(&families, &FlushOptions::default())
+        })
     }
 
     fn derived_wipe(&self) -> Result<(), StoreError> {
-        let mut write = WriteBatch::default();
-        for family in DerivedFamily::ALL {
-            if let Some(end) = self.range_of(family)? {
-                write.delete_range_cf(self.derived_family(family), Vec::new(), end);
-            }
-        }
-        self.derived.write_opt(write, &options::derived_write()).map_err(backend("wipe"))?;
-        self.derived_flush()?;
-        // Only now that the emptiness is durable for all families at once: give the space back.
-        for family in DerivedFamily::ALL {
-            self.derived.compact_range_cf(
-                self.derived_family(family),
-                None::<&[u8]>,
-                None::<&[u8]>,
-            );
-        }
-        Ok(())
+        self.derived.wipe()
+    }
+
+    fn derived_is_damaged(&self) -> bool {
+        self.derived.is_damaged()
     }
 
     fn room(&self, bytes: u64) -> Result<(), StoreError> {
@@ -269,14 +253,18 @@ impl Engine for RocksEngine {
         let space = files::disk_space(&self.directory)?;
         // Truth's memtables stand for its log.
         let on_disk = [properties::TOTAL_SST_FILES_SIZE, properties::SIZE_ALL_MEM_TABLES];
-        let truth = TruthFamily::ALL.map(|family| (&self.truth, self.truth_family(family)));
-        let derived = DerivedFamily::ALL.map(|family| (&self.derived, self.derived_family(family)));
-        let truth = truth.iter().flat_map(|family| on_disk.map(|property| (*family, property)));
-        let derived = derived.iter().map(|family| (*family, properties::TOTAL_SST_FILES_SIZE));
         let mut bytes_own = 0;
-        for ((db, family), property) in truth.chain(derived) {
-            let bytes = db.property_int_value_cf(family, property).map_err(backend("measure"))?;
-            bytes_own += bytes.unwrap_or(0);
+        for (family, property) in
+            TruthFamily::ALL.iter().flat_map(|family| on_disk.map(|property| (family, property)))
+        {
+            let bytes = self.truth.property_int_value_cf(self.truth_family(*family), property);
+            bytes_own += bytes.map_err(backend("measure"))?.unwrap_or(0);
+        }
+        for family in DerivedFamily::ALL {
+            let bytes = self.derived.read(|db| {
+                db.property_int_value_cf(handle(db, family), properties::TOTAL_SST_FILES_SIZE)
+            });
+            bytes_own += bytes?.unwrap_or(0);
         }
         Ok(Usage {
             bytes_used: space.bytes_used,
@@ -311,7 +299,7 @@ fn collect(
     mut cursor: DBRawIterator<'_>,
     from: &[u8],
     limit: ScanLimit,
-) -> Result<Vec<Item>, StoreError> {
+) -> Result<Vec<Item>, rocksdb::Error> {
     let mut items = Vec::new();
     let mut bytes = 0;
     cursor.seek(from);
@@ -324,8 +312,12 @@ fn collect(
         cursor.next();
     }
     // A cursor ends at an error as it ends at the last key.
-    cursor.status().map_err(backend("read"))?;
+    cursor.status()?;
     Ok(items)
+}
+
+fn handle(db: &DB, family: DerivedFamily) -> &ColumnFamily {
+    db.cf_handle(family.name()).expect("opened with every derived family")
 }
 
 fn backend(verb: &'static str) -> impl Fn(rocksdb::Error) -> StoreError {

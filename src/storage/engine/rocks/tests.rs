@@ -52,10 +52,12 @@ impl Survives for Rocks {
     /// A copy of the files at this moment is what the kernel holds after `kill -9`. It is taken
     /// between background jobs, since a copy, unlike a crash, takes its time.
     fn crash(self) -> Self {
-        for db in [&self.engine.truth, &self.engine.derived] {
-            db.wait_for_compact(&WaitForCompactOptions::default()).unwrap();
-            db.disable_file_deletions().unwrap();
-        }
+        let rest = |db: &DB| {
+            db.wait_for_compact(&WaitForCompactOptions::default())?;
+            db.disable_file_deletions()
+        };
+        rest(&self.engine.truth).unwrap();
+        self.engine.derived.read(rest).unwrap();
         let copy = tempfile::tempdir().unwrap();
         copy_dir(&self.dir.path().join("data"), &copy.path().join("data"));
         Self::open_in(copy)
@@ -219,11 +221,52 @@ fn a_commit_into_the_reserve_is_not_written_and_poisons_nothing() {
     assert_eq!((no_room.resource, no_room.bytes_needed), (Resource::Disk, u64::MAX));
     assert_eq!(head(&engine), None);
     assert!(!engine.is_poisoned());
+    // What is there already may be written again, so that a ledger on a full disk can be read.
+    engine.commit_again(&block(1, 100)).unwrap();
+    assert_eq!(head(&engine), Some(1));
     // Derived data follows truth that is committed already: the reserve is for it.
     let mut batch = DerivedBatch::new();
     batch.put(DerivedFamily::Ids, "id", "seq");
     engine.derived_write(batch).unwrap();
     engine.derived_flush().unwrap();
+}
+
+#[test]
+fn what_cannot_be_read_of_derived_data_is_marked_until_it_is_wiped() {
+    type Damage = fn(&Path);
+    let table: Damage = |derived| {
+        let mut files = fs::read_dir(derived).unwrap().map(|file| file.unwrap().path());
+        let table = files.find(|path| path.extension().is_some_and(|end| end == "sst")).unwrap();
+        let mut bytes = fs::read(&table).unwrap();
+        // The first data block; what is read when it is opened is at the end.
+        bytes[3] ^= 1;
+        fs::write(table, bytes).unwrap();
+    };
+    let current: Damage = |derived| fs::write(derived.join("CURRENT"), "MANIFEST").unwrap();
+    for damage in [table, current] {
+        let rocks = Rocks::open();
+        let mut batch = DerivedBatch::new();
+        batch.put(DerivedFamily::Meta, "height", 7_u64.to_be_bytes());
+        rocks.engine.derived_write(batch).unwrap();
+        rocks.engine.derived_flush().unwrap();
+        drop(rocks.engine);
+        let data = rocks.dir.path().join("data");
+        damage(&data.join("derived"));
+        // What a wipe that was cut short has left.
+        fs::create_dir_all(data.join("derived.old/more")).unwrap();
+        let rocks = Rocks::open_in(rocks.dir);
+        assert!(!data.join("derived.old").exists());
+        let read = |rocks: &Rocks| rocks.engine.derived_get(DerivedFamily::Meta, b"height");
+        assert!(matches!(read(&rocks), Err(StoreError::DerivedDamaged(_))));
+        let rocks = rocks.reopen();
+        assert!(rocks.engine.derived_is_damaged(), "it outlives the process");
+        rocks.engine.commit(&block(1, 10)).unwrap();
+        rocks.engine.derived_wipe().unwrap();
+        assert_eq!(read(&rocks).unwrap(), None);
+        let rocks = rocks.reopen();
+        assert!(!rocks.engine.derived_is_damaged());
+        assert_eq!((read(&rocks).unwrap(), head(&rocks.engine)), (None, Some(1)));
+    }
 }
 
 #[test]

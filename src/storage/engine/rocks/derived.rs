@@ -1,0 +1,153 @@
+//! The derived instance: what follows from truth, and may be thrown away and made anew.
+//!
+//! It is never repaired. Once anything of it cannot be read it is marked as damaged, by a file
+//! beside it that outlives the process; the way out is [`Derived::wipe`], which reads nothing of it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::RwLock;
+use rocksdb::{DB, ErrorKind};
+
+use super::options::{self, RocksOptions, Shared};
+use super::{StoreError, backend};
+use crate::storage::files;
+
+/// Its directory in the data directory.
+const DIR: &str = "derived";
+/// What a wipe has put aside and not yet deleted.
+const OLD: &str = "derived.old";
+/// The file that says that it is damaged, and how.
+const MARK: &str = "derived.damaged";
+
+pub(super) struct Derived {
+    directory: PathBuf,
+    options: RocksOptions,
+    shared: Arc<Shared>,
+    /// `None` while it is damaged so much that it cannot be opened.
+    db: RwLock<Option<DB>>,
+    damaged: AtomicBool,
+    is_new: bool,
+}
+
+impl Derived {
+    /// Opens what is in the data directory `directory`, or makes it. What is too damaged to be opened
+    /// is left for a wipe.
+    pub(super) fn open(
+        directory: &Path,
+        options: &RocksOptions,
+        shared: &Arc<Shared>,
+    ) -> Result<Self, StoreError> {
+        files::remove_tree(&directory.join(OLD))?;
+        let derived = Self {
+            directory: directory.into(),
+            options: options.clone(),
+            shared: Arc::clone(shared),
+            db: RwLock::new(None),
+            damaged: AtomicBool::new(directory.join(MARK).exists()),
+            // RocksDB writes CURRENT last when it makes an instance.
+            is_new: !directory.join(DIR).join("CURRENT").exists(),
+        };
+        match derived.instance()? {
+            Ok(db) => *derived.db.write() = Some(db),
+            Err(error) if is_damage(&error) => derived.mark(&error.into_string()),
+            Err(error) => return Err(backend("open derived data of")(error)),
+        }
+        Ok(derived)
+    }
+
+    pub(super) fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    pub(super) fn is_damaged(&self) -> bool {
+        self.damaged.load(Ordering::Acquire)
+    }
+
+    /// One read, which sees one instance from its begin to its end.
+    pub(super) fn read<T>(
+        &self,
+        operation: impl FnOnce(&DB) -> Result<T, rocksdb::Error>,
+    ) -> Result<T, StoreError> {
+        self.run("read", is_damage, operation)
+    }
+
+    /// One write. That the disk takes nothing says nothing of what is there, and reads go on.
+    pub(super) fn write<T>(
+        &self,
+        verb: &'static str,
+        operation: impl FnOnce(&DB) -> Result<T, rocksdb::Error>,
+    ) -> Result<T, StoreError> {
+        self.run(verb, |error| error.kind() == ErrorKind::Corruption, operation)
+    }
+
+    fn run<T>(
+        &self,
+        verb: &'static str,
+        is_damage: impl FnOnce(&rocksdb::Error) -> bool,
+        operation: impl FnOnce(&DB) -> Result<T, rocksdb::Error>,
+    ) -> Result<T, StoreError> {
+        let db = self.db.read();
+        let Some(db) = db.as_ref() else {
+            return Err(StoreError::DerivedDamaged("it cannot be opened".into()));
+        };
+        operation(db).map_err(|error| match is_damage(&error) {
+            true => {
+                let message = error.into_string();
+                self.mark(&message);
+                StoreError::DerivedDamaged(message)
+            }
+            false => backend(verb)(error),
+        })
+    }
+
+    /// Puts an empty instance into its place. One rename decides: a crash before it leaves all as it
+    /// was, the mark included, and one after it an instance that is made by the next opening.
+    pub(super) fn wipe(&self) -> Result<(), StoreError> {
+        let mut db = self.db.write();
+        drop(db.take());
+        let old = self.directory.join(OLD);
+        files::remove_tree(&old)?;
+        files::rename_durably(&self.directory.join(DIR), &old)?;
+        *db = Some(self.instance()?.map_err(backend("make derived data of"))?);
+        files::remove_durably(&self.directory.join(MARK))?;
+        self.damaged.store(false, Ordering::Release);
+        files::remove_tree(&old)?;
+        Ok(())
+    }
+
+    /// The outer error is of the directory, the inner one of what is in it.
+    fn instance(&self) -> Result<Result<DB, rocksdb::Error>, StoreError> {
+        let directory = self.directory.join(DIR);
+        files::create_dir_private(&directory)?;
+        let options = options::derived_instance(&self.options, &self.shared);
+        let families = options::derived_families(&self.shared);
+        Ok(DB::open_cf_descriptors(&options, &directory, families))
+    }
+
+    fn mark(&self, message: &str) {
+        if self.damaged.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        tracing::error!(error = message, "derived data is damaged, and is to be made anew");
+        if let Err(error) = files::write_durably(&self.directory.join(MARK), message.as_bytes()) {
+            tracing::error!(%error, "the mark of the damage could not be kept");
+        }
+    }
+}
+
+/// Whether an error says that the files are not, or no longer, what was written: and not that memory,
+/// room, rights or file handles are short, which making all anew would not mend.
+fn is_damage(error: &rocksdb::Error) -> bool {
+    use ErrorKind::{Corruption, IOError, InvalidArgument, NotFound, NotSupported};
+    match error.kind() {
+        Corruption | NotFound | InvalidArgument | NotSupported => true,
+        // RocksDB has one kind for all of errno, whose text it quotes.
+        IOError => {
+            let text = error.as_ref();
+            ["Input/output error", "No such file or directory"].iter().any(|e| text.contains(e))
+        }
+        _ => false,
+    }
+}

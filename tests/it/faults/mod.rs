@@ -1,0 +1,13 @@
+//! What a disk can do to the ledger: bits that flip, no room, errors of the system, and power that
+//! goes away between two writes. `docs/RECOVERY.md` is what these tests hold.
+
+mod calls;
+mod disk;
+mod errors;
+mod flips;
+mod full;
+mod order;
+mod power;
+mod sample;
+mod told;
+mod tracer;
