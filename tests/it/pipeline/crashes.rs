@@ -186,7 +186,7 @@ async fn a_crash_loop_at_any_point_ends_by_budget() {
             loop {
                 let _ = node.pipeline.submit(node.submission(vec![mint("alice", 1)]));
                 if point == Point::AdminHandle {
-                    node.pipeline.order(Order::SafeModeClear).await;
+                    node.pipeline.order(Order::SafeModeClear { has_verified: true }).await;
                 }
                 tokio::time::sleep(std::time::Duration::from_millis(1)).await;
             }
