@@ -38,7 +38,7 @@ points! {
     SequencerClose = "sequencer_close",
     /// The committer begins a life, before its recovery.
     CommitterStarted = "committer_started",
-    /// The committer's timer has come round, to look for holds that are due.
+    /// The committer's timer has come round, for the disk and for holds that are due.
     CommitterTick = "committer_tick",
     /// The committer has a group in hand and nothing decided.
     CommitBeforePlan = "commit_before_plan",

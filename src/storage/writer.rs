@@ -31,8 +31,8 @@ pub(super) const HEAD: &[u8] = b"head";
 const ENTRY_COST_BYTES: u64 = 1536;
 
 /// The filter is saved with a flush once it holds an entry more for each of so many of its bytes, and at
-/// an orderly stop: at most so many bytes are written for an entry, a third of what the entry itself
-/// takes. What it lacks at the next start is read from the log: about half a second for a million.
+/// an orderly stop: at most so many bytes are written for an entry, about half of what the entry itself
+/// takes. What it lacks at the next start is read from the log: about a second for a million entries.
 const FILTER_BYTES_PER_ENTRY: u64 = 160;
 
 /// Proof that a value is fsynced, or as durable as the engine makes it. Only the store makes one.
