@@ -60,12 +60,18 @@ pub struct Disk {
     open: HashMap<i64, Open>,
     /// An fsync that has begun, by thread: of what, and how much of it there was.
     syncing: HashMap<u32, (Open, usize)>,
+    lies: bool,
 }
 
 impl Disk {
     /// Without anything below `root`.
     pub fn new(root: &Path) -> Self {
         Disk { root: root.into(), ..Disk::default() }
+    }
+
+    /// One that forgets what an fdatasync was to keep.
+    pub fn that_lies(root: &Path) -> Self {
+        Disk { lies: true, ..Disk::new(root) }
     }
 
     /// Another process has no descriptors of the last one.
@@ -88,7 +94,7 @@ impl Disk {
         if call.name == "close" {
             self.open.remove(&call.number(0));
         }
-        if !matches!(&*call.name, "fsync" | "fdatasync") {
+        if call.name != "fsync" && (call.name != "fdatasync" || self.lies) {
             return;
         }
         let Some(open) = self.open.get(&call.number(0)).cloned() else { return };

@@ -17,9 +17,9 @@ use crate::storage::files;
 /// Its directory in the data directory.
 const DIR: &str = "derived";
 /// What a wipe has put aside and not yet deleted.
-const OLD: &str = "derived.old";
+const OLD: &str = "derived-old";
 /// The file that says that it is damaged, and how.
-const MARK: &str = "derived.damaged";
+const MARK: &str = "derived-damaged";
 
 pub(super) struct Derived {
     directory: PathBuf,

@@ -253,9 +253,9 @@ fn what_cannot_be_read_of_derived_data_is_marked_until_it_is_wiped() {
         let data = rocks.dir.path().join("data");
         damage(&data.join("derived"));
         // What a wipe that was cut short has left.
-        fs::create_dir_all(data.join("derived.old/more")).unwrap();
+        fs::create_dir_all(data.join("derived-old/more")).unwrap();
         let rocks = Rocks::open_in(rocks.dir);
-        assert!(!data.join("derived.old").exists());
+        assert!(!data.join("derived-old").exists());
         let read = |rocks: &Rocks| rocks.engine.derived_get(DerivedFamily::Meta, b"height");
         assert!(matches!(read(&rocks), Err(StoreError::DerivedDamaged(_))));
         let rocks = rocks.reopen();
