@@ -40,6 +40,9 @@ pub use super::signed::{SignedError, SignedNotes};
 pub use super::ticket::{Answer, Bearer, Submission};
 pub use super::wiring::{Parts, Settings};
 
+/// What a drain keeps for the last root when derived data takes all of its time to flush.
+const AFTER_SETTLE: Duration = Duration::from_millis(500);
+
 /// Queues above this share of their seats count as backpressure.
 const BACKPRESSURE_PERCENT: usize = 80;
 
@@ -291,6 +294,8 @@ impl Inner {
         // From a place: a full door would skip what must come last.
         if let Some(place) = doors.committer.reserve().await {
             let (done, settled) = oneshot::channel();
+            // What cannot be flushed, as on a full disk, must leave time for those behind.
+            let deadline = deadline.checked_sub(AFTER_SETTLE).unwrap_or(deadline);
             if place.offer(Settle { deadline, done }).is_ok() {
                 drop(settled.await);
             }
