@@ -112,7 +112,10 @@ impl Writer {
     ///
     /// # Errors
     /// [`StoreError::NoRoom`]; nothing was changed.
-    pub fn make_room(&self, entries: u64, deadline: Instant) -> Result<(), StoreError> {
+    pub fn make_room(&mut self, entries: u64, deadline: Instant) -> Result<(), StoreError> {
+        // A layer that filled up behind another waits for the next group; if that group is refused
+        // for want of room, there is none after it.
+        self.flush_when_full();
         let lag = || self.shared.overlay.read().lag();
         if lag().saturating_add(entries) > self.lag.max {
             let fits = || lag().saturating_add(entries) <= self.lag.max;
@@ -183,15 +186,19 @@ impl Writer {
         let mut overlay = self.shared.overlay.write();
         overlay.active.take_in(plan.delta, touched, entries);
         overlay.head = head;
-        let is_full = overlay.active.entries >= self.lag.flush;
         drop(overlay);
+        self.flush_when_full();
+        Durable::new(head)
+    }
+
+    fn flush_when_full(&mut self) {
+        let is_full = self.shared.overlay.read().active.entries >= self.lag.flush;
         if is_full
             && let Some(layer) = self.freeze(self.filter_behind_max())
             && let Some(flusher) = &self.flusher
         {
             flusher.send(layer);
         }
-        Durable::new(head)
     }
 
     fn filter_behind_max(&self) -> u64 {
