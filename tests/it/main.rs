@@ -2,6 +2,7 @@
 //! One binary links once, and RocksDB is not linked a dozen times.
 
 mod actix_facts;
+#[cfg(feature = "rocks")]
 mod faults;
 mod house;
 mod http;
