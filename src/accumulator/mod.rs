@@ -6,22 +6,28 @@
 //! [`Checkpoint`] and [`SignedNote`] are how a root leaves the ledger.
 
 mod checkpoint;
+mod cosignature;
 mod frontier;
 mod hash;
 mod key;
 mod note;
+mod policy;
 mod proof;
+mod submission;
 mod tile;
 mod tiles;
 
 pub use checkpoint::{Checkpoint, CheckpointError, ORIGIN_BYTES_MAX, sign_checkpoint};
+pub use cosignature::{Cosigner, CosignerKey};
 pub use frontier::{Frontier, FrontierError};
 pub use hash::{Hash, HashAlgo, HashParseError};
 pub use key::{KeyError, Signer, VerifierKey};
 pub use note::{NOTE_BYTES_MAX, NoteError, NoteSignature, SIGNATURES_MAX, SignedNote, Verified};
+pub use policy::{POLICY_BYTES_MAX, POLICY_NAMES_MAX, Policy, PolicyError, Witness};
 pub use proof::{
     ProofError, consistency, inclusion, root_at, verify_consistency, verify_inclusion,
 };
+pub use submission::{SUBMISSION_BYTES_MAX, SUBMISSION_HASHES_MAX, Submission, SubmissionError};
 pub use tile::{TILE_WIDTH, TileError, TileId, TilePath, TilePathError, partial_width};
 pub use tiles::Tiles;
 
