@@ -24,6 +24,7 @@ mod roots;
 mod send;
 mod status;
 mod supply;
+mod witness;
 mod workload;
 
 use clap::{Parser, Subcommand};
@@ -74,6 +75,8 @@ enum Command {
     Config(config::ConfigCommand),
     #[command(subcommand)]
     Key(key::KeyCommand),
+    #[command(subcommand)]
+    Witness(witness::WitnessCommand),
 }
 
 impl Cli {
@@ -111,6 +114,7 @@ impl Command {
             Command::Drain(_) => operate::give(OrderName::Drain, false, context).await,
             Command::Config(command) => config::run(command, context),
             Command::Key(command) => key::run(command, context),
+            Command::Witness(command) => witness::run(command, context).await,
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod error;
 pub mod parse;
 
 pub mod admin;
+pub mod witness;
 
 mod auth;
 mod body;
