@@ -47,7 +47,7 @@ impl VerifierKey {
     }
 
     /// Whether a signature claims to be by this key.
-    pub(super) fn is_named_by(&self, signature: &NoteSignature) -> bool {
+    pub fn is_named_by(&self, signature: &NoteSignature) -> bool {
         self.id == signature.key_id() && self.name == signature.name()
     }
 
@@ -126,9 +126,23 @@ impl Signer {
     /// When the text does not end in a new line, holds another control byte, or is too long.
     pub fn sign(&self, text: &str) -> Result<SignedNote, NoteError> {
         check_text(text)?;
+        SignedNote::new(text.to_owned(), vec![self.signature_of(text)])
+    }
+
+    /// Adds this key's signature to those of a note.
+    ///
+    /// # Errors
+    /// When the note becomes too long, or has as many signatures as it may.
+    pub fn cosign(&self, note: &SignedNote) -> Result<SignedNote, NoteError> {
+        let text = note.text();
+        let mut signatures = note.signatures().to_vec();
+        signatures.push(self.signature_of(text));
+        SignedNote::new(text.to_owned(), signatures)
+    }
+
+    fn signature_of(&self, text: &str) -> NoteSignature {
         let signature = self.key.sign(text.as_bytes()).to_bytes().to_vec();
-        let signature = NoteSignature::new(self.public.name.clone(), self.public.id, signature);
-        SignedNote::new(text.to_owned(), vec![signature])
+        NoteSignature::new(self.public.name.clone(), self.public.id, signature)
     }
 }
 
