@@ -80,7 +80,8 @@ impl TlogProof {
     /// The proof as it is sent and stored: byte for byte what [`TlogProof::parse`] was given.
     pub fn encode(&self) -> String {
         let extra = self.extra.as_ref();
-        let extra = extra.map_or(String::new(), |data| format!("extra {}\n", STANDARD.encode(data)));
+        let extra =
+            extra.map_or(String::new(), |data| format!("extra {}\n", STANDARD.encode(data)));
         let hashes: String = self.hashes.iter().map(|hash| hash.to_base64() + "\n").collect();
         format!("{HEADER}{extra}index {}\n{hashes}\n{}", self.index, self.note.encode())
     }
