@@ -103,7 +103,7 @@ impl VerifierKey {
     }
 
     /// Whether a signature claims to be by this key.
-    pub(super) fn is_named_by(&self, signature: &NoteSignature) -> bool {
+    pub fn is_named_by(&self, signature: &NoteSignature) -> bool {
         self.0.is_named_by(signature)
     }
 
@@ -161,10 +161,20 @@ impl Signer {
     /// When the text does not end in a new line, holds another control byte, or is too long.
     pub fn sign(&self, text: &str) -> Result<SignedNote, NoteError> {
         check_text(text)?;
+        SignedNote::new(text.to_owned(), vec![self.signature_of(text)])
+    }
+
+    /// Adds this key's signature to those of a note.
+    ///
+    /// # Errors
+    /// When the note becomes too long, or has as many signatures as it may.
+    pub fn cosign(&self, note: &SignedNote) -> Result<SignedNote, NoteError> {
+        note.clone().with([self.signature_of(note.text())])
+    }
+
+    fn signature_of(&self, text: &str) -> NoteSignature {
         let signature = self.key.sign(text.as_bytes()).to_bytes().to_vec();
-        let signature =
-            NoteSignature::new(self.public.name().to_owned(), self.public.id(), signature);
-        SignedNote::new(text.to_owned(), vec![signature])
+        NoteSignature::new(self.public.name().to_owned(), self.public.id(), signature)
     }
 }
 

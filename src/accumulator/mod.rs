@@ -3,7 +3,8 @@
 //! Leaf index = seq - 1. [`Tiles`] is what a writer keeps: it takes leaf hashes and gives back the
 //! tiles that changed and the root. Whoever can load those tiles can produce proofs ([`inclusion`],
 //! [`consistency`]) without the entries, and whoever has a root can check them.
-//! [`Checkpoint`] and [`SignedNote`] are how a root leaves the ledger.
+//! [`Checkpoint`] and [`SignedNote`] are how a root leaves the ledger, and [`TlogProof`] how an entry
+//! does that can be checked without it.
 
 mod checkpoint;
 mod cosignature;
@@ -16,6 +17,7 @@ mod proof;
 mod submission;
 mod tile;
 mod tiles;
+mod tlog_proof;
 
 pub use checkpoint::{Checkpoint, CheckpointError, ORIGIN_BYTES_MAX, sign_checkpoint};
 pub use cosignature::{Cosigner, CosignerKey};
@@ -30,6 +32,7 @@ pub use proof::{
 pub use submission::{SUBMISSION_BYTES_MAX, SUBMISSION_HASHES_MAX, Submission, SubmissionError};
 pub use tile::{TILE_WIDTH, TileError, TileId, TilePath, TilePathError, partial_width};
 pub use tiles::Tiles;
+pub use tlog_proof::{EXTRA_BYTES_MAX, PROOF_BYTES_MAX, TlogProof, TlogProofError};
 
 #[cfg(test)]
 mod tests;

@@ -94,6 +94,9 @@ pub struct SignedNote {
 impl SignedNote {
     pub(super) fn new(text: String, signatures: Vec<NoteSignature>) -> Result<Self, NoteError> {
         let note = SignedNote { text, signatures };
+        if note.signatures.len() > SIGNATURES_MAX {
+            return Err(NoteError::TooManySignatures);
+        }
         if note.encode().len() > NOTE_BYTES_MAX {
             return Err(NoteError::TooLarge);
         }

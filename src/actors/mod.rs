@@ -24,6 +24,7 @@ mod clock;
 mod committer;
 mod disk;
 mod gauges;
+mod history;
 mod ingress;
 mod prevalidator;
 mod publisher;

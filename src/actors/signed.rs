@@ -12,9 +12,41 @@ use crate::storage::store::Anchor;
 
 const FILE: &str = "checkpoint";
 
+/// The keys of a log: notes are signed by the current one and, while people move over, by the one
+/// before it. By a retired key a note is still known as ours.
+pub struct LogKeys {
+    current: Signer,
+    previous: Option<Signer>,
+    /// All of them.
+    known: Vec<VerifierKey>,
+}
+
+impl LogKeys {
+    /// All have the log's origin for their name.
+    pub fn new(current: Signer, previous: Option<Signer>, retired: Vec<VerifierKey>) -> Self {
+        let signers = [Some(&current), previous.as_ref()].into_iter().flatten();
+        let known = signers.map(|signer| signer.verifier_key().clone()).chain(retired).collect();
+        LogKeys { current, previous, known }
+    }
+
+    fn sign(&self, checkpoint: &Checkpoint) -> SignedNote {
+        let note = sign_checkpoint(&self.current, checkpoint);
+        match &self.previous {
+            Some(previous) => previous.cosign(&note).expect("a note has room for two signatures"),
+            None => note,
+        }
+    }
+}
+
+impl From<Signer> for LogKeys {
+    fn from(signer: Signer) -> Self {
+        LogKeys::new(signer, None, Vec::new())
+    }
+}
+
 /// Where signed notes are kept; the root publisher is the only one that writes them.
 pub struct SignedNotes {
-    signer: Signer,
+    keys: LogKeys,
     place: Place,
 }
 
@@ -47,38 +79,37 @@ impl SignedNotes {
     ///
     /// # Errors
     /// When the directory cannot be made or is open to others.
-    pub fn in_dir(dir: &Path, signer: Signer) -> Result<Self, SignedError> {
+    pub fn in_dir(dir: &Path, keys: impl Into<LogKeys>) -> Result<Self, SignedError> {
         create_dir_private(dir)?;
-        Ok(SignedNotes { signer, place: Place::Dir(dir.join(FILE)) })
+        Ok(SignedNotes { keys: keys.into(), place: Place::Dir(dir.join(FILE)) })
     }
 
     /// For a ledger that forgets.
-    pub fn in_memory(signer: Signer) -> Self {
-        SignedNotes { signer, place: Place::Memory(Mutex::default()) }
+    pub fn in_memory(keys: impl Into<LogKeys>) -> Self {
+        SignedNotes { keys: keys.into(), place: Place::Memory(Mutex::default()) }
     }
 
     /// The name that checkpoints carry.
     pub fn origin(&self) -> &str {
-        self.signer.verifier_key().name()
+        self.verifier_key().name()
     }
 
-    /// Who can check them.
+    /// Who can check them: the current key.
     pub fn verifier_key(&self) -> &VerifierKey {
-        self.signer.verifier_key()
+        self.keys.current.verifier_key()
     }
 
     /// The last checkpoint that was signed, with its note.
     ///
     /// # Errors
-    /// [`SignedError`]; a note that another key signed counts as an error and not as none.
+    /// [`SignedError`]; a note that no key of this log signed counts as an error and not as none.
     pub fn last(&self) -> Result<Option<(Checkpoint, String)>, SignedError> {
         let note = match &self.place {
             Place::Memory(note) => note.lock().clone(),
             Place::Dir(path) => read(path)?,
         };
         let Some(note) = note else { return Ok(None) };
-        let keys = std::slice::from_ref(self.signer.verifier_key());
-        let checkpoint = Checkpoint::open(note.as_bytes(), self.origin(), keys)?;
+        let checkpoint = Checkpoint::open(note.as_bytes(), self.origin(), &self.keys.known)?;
         Ok(Some((checkpoint, note)))
     }
 
@@ -92,7 +123,7 @@ impl SignedNotes {
     }
 
     pub(super) fn sign(&self, checkpoint: &Checkpoint) -> SignedNote {
-        sign_checkpoint(&self.signer, checkpoint)
+        self.keys.sign(checkpoint)
     }
 
     pub(super) fn keep(&self, note: &str) -> Result<(), SignedError> {

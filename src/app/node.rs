@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use crate::accumulator::{HashAlgo, KeyError, Signer};
 use crate::actors::mode::{Mode, ModeCell, ModeFile, ModeFileError};
-use crate::actors::pipeline::{Parts, Pipeline, Settings, SignedError, SignedNotes};
+use crate::actors::pipeline::{LogKeys, Parts, Pipeline, Settings, SignedError, SignedNotes};
 use crate::actors::probe::Probe;
 use crate::capability::{
-    CachedVerifier, Keyring, KeyringError, SigningKey, SigningKeyError, Verifier,
+    CachedVerifier, Keyring, KeyringError, SigningKeyError, SigningKeys, Verifier,
 };
 use crate::config::{Config, HashChoice, Profile};
 use crate::ledger::names::Asset;
@@ -102,11 +102,11 @@ pub fn open(config: &Config, probe: Probe) -> Result<Pipeline, OpenError> {
             (memory_engine(config), signed, ModeCell::new(Mode::READY))
         }
         Profile::Macronode => {
-            let signer = lasting_signer(config)?;
+            let keys = lasting_keys(config)?;
             let engine = durable_engine(config)?;
             let dir = &config.node.data_dir;
             let (file, mode) = ModeFile::open(&dir.join(STATE))?;
-            let signed = SignedNotes::in_dir(&dir.join(SIGNED), signer)?;
+            let signed = SignedNotes::in_dir(&dir.join(SIGNED), keys)?;
             (engine, signed, ModeCell::kept(mode, file))
         }
     };
@@ -160,17 +160,19 @@ fn durable_engine(_: &Config) -> Result<Arc<dyn Engine>, OpenError> {
     Err(OpenError::NoRocks)
 }
 
-fn lasting_signer(config: &Config) -> Result<Signer, OpenError> {
+fn lasting_keys(config: &Config) -> Result<LogKeys, OpenError> {
     let dir = &config.capabilities.signing_dir;
-    let key = SigningKey::load(dir)?;
-    if key.origin() != config.node.origin {
+    let keys = SigningKeys::load(dir)?;
+    let origin = keys.current().origin();
+    if origin != config.node.origin {
         return Err(OpenError::OtherOrigin {
             dir: dir.clone(),
-            found: key.origin().to_owned(),
+            found: origin.to_owned(),
             wanted: config.node.origin.clone(),
         });
     }
-    Ok(Signer::new(key.origin(), key.seed().expose())?)
+    let previous = keys.previous().map(|key| key.signer()).transpose()?;
+    Ok(LogKeys::new(keys.current().signer()?, previous, keys.retired().to_vec()))
 }
 
 /// A ledger that forgets must never sign two histories under one name: each boot has its own key and

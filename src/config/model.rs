@@ -100,6 +100,8 @@ pub struct Config {
     pub supervision: SupervisionConfig,
     /// Keys, and how capabilities are verified.
     pub capabilities: CapabilitiesConfig,
+    /// What everyone may have of the log.
+    pub tlog: TlogConfig,
     /// What the ledger's policy allows.
     pub governance: GovernanceConfig,
     /// How safe-mode ends.
@@ -331,6 +333,14 @@ section! {
         cache_ttl: Duration,
         /// Whether reads need no capability.
         open_reads: bool,
+    }
+}
+
+section! {
+    /// `[tlog]`
+    TlogConfig {
+        /// Whether bundles of entries need no capability.
+        public_entries: bool,
     }
 }
 
