@@ -34,3 +34,4 @@ mod sequencer;
 mod signed;
 mod ticket;
 mod wiring;
+mod witnesses;

@@ -7,10 +7,13 @@ use parking_lot::Mutex;
 use crate::accumulator::{
     Checkpoint, CheckpointError, NOTE_BYTES_MAX, SignedNote, Signer, VerifierKey, sign_checkpoint,
 };
-use crate::storage::files::{FileError, create_dir_private, write_durably};
+use crate::storage::files::{FileError, create_dir_private, read_bounded, write_durably};
 use crate::storage::store::Anchor;
 
 const FILE: &str = "checkpoint";
+
+/// The last checkpoint that enough witnesses have cosigned.
+const WITNESSED: &str = "witnessed";
 
 /// The keys of a log: notes are signed by the current one and, while people move over, by the one
 /// before it. By a retired key a note is still known as ours.
@@ -44,15 +47,34 @@ impl From<Signer> for LogKeys {
     }
 }
 
-/// Where signed notes are kept; the root publisher is the only one that writes them.
+/// Where signed notes are kept. The last one is written by the root publisher alone, the last witnessed
+/// one by the actor that asks the witnesses.
 pub struct SignedNotes {
     keys: LogKeys,
-    place: Place,
+    last: Place,
+    witnessed: Place,
 }
 
 enum Place {
-    Dir(PathBuf),
+    File(PathBuf),
     Memory(Mutex<Option<String>>),
+}
+
+impl Place {
+    fn read(&self) -> Result<Option<String>, FileError> {
+        match self {
+            Place::Memory(note) => Ok(note.lock().clone()),
+            Place::File(path) => read_bounded(path, NOTE_BYTES_MAX),
+        }
+    }
+
+    fn write(&self, note: &str) -> Result<(), FileError> {
+        match self {
+            Place::Memory(kept) => *kept.lock() = Some(note.to_owned()),
+            Place::File(path) => write_durably(path, note.as_bytes())?,
+        }
+        Ok(())
+    }
 }
 
 /// Why the stored note is not ours to go on from.
@@ -61,14 +83,6 @@ pub enum SignedError {
     /// It cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
-    /// It cannot be read.
-    #[error("the signed checkpoint {path} cannot be read: {source}")]
-    Read {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
     /// It is not a checkpoint that this key signed for this origin.
     #[error("the stored checkpoint is not one of ours: {0}")]
     NotOurs(#[from] CheckpointError),
@@ -81,12 +95,14 @@ impl SignedNotes {
     /// When the directory cannot be made or is open to others.
     pub fn in_dir(dir: &Path, keys: impl Into<LogKeys>) -> Result<Self, SignedError> {
         create_dir_private(dir)?;
-        Ok(SignedNotes { keys: keys.into(), place: Place::Dir(dir.join(FILE)) })
+        let file = |name| Place::File(dir.join(name));
+        Ok(SignedNotes { keys: keys.into(), last: file(FILE), witnessed: file(WITNESSED) })
     }
 
     /// For a ledger that forgets.
     pub fn in_memory(keys: impl Into<LogKeys>) -> Self {
-        SignedNotes { keys: keys.into(), place: Place::Memory(Mutex::default()) }
+        let memory = || Place::Memory(Mutex::default());
+        SignedNotes { keys: keys.into(), last: memory(), witnessed: memory() }
     }
 
     /// The name that checkpoints carry.
@@ -104,10 +120,19 @@ impl SignedNotes {
     /// # Errors
     /// [`SignedError`]; a note that no key of this log signed counts as an error and not as none.
     pub fn last(&self) -> Result<Option<(Checkpoint, String)>, SignedError> {
-        let note = match &self.place {
-            Place::Memory(note) => note.lock().clone(),
-            Place::Dir(path) => read(path)?,
-        };
+        self.ours(self.last.read()?)
+    }
+
+    /// The last checkpoint that was kept with the cosignatures of witnesses. Whether they are enough is
+    /// for their policy to say.
+    ///
+    /// # Errors
+    /// As [`SignedNotes::last`].
+    pub fn witnessed(&self) -> Result<Option<(Checkpoint, String)>, SignedError> {
+        self.ours(self.witnessed.read()?)
+    }
+
+    fn ours(&self, note: Option<String>) -> Result<Option<(Checkpoint, String)>, SignedError> {
         let Some(note) = note else { return Ok(None) };
         let checkpoint = Checkpoint::open(note.as_bytes(), self.origin(), &self.keys.known)?;
         Ok(Some((checkpoint, note)))
@@ -127,22 +152,10 @@ impl SignedNotes {
     }
 
     pub(super) fn keep(&self, note: &str) -> Result<(), SignedError> {
-        match &self.place {
-            Place::Memory(kept) => *kept.lock() = Some(note.to_owned()),
-            Place::Dir(path) => write_durably(path, note.as_bytes())?,
-        }
-        Ok(())
+        Ok(self.last.write(note)?)
     }
-}
 
-fn read(path: &Path) -> Result<Option<String>, SignedError> {
-    use std::io::Read;
-    let failed = |source| SignedError::Read { path: path.to_owned(), source };
-    let file = match std::fs::File::open(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        other => other.map_err(failed)?,
-    };
-    let mut text = String::new();
-    file.take(NOTE_BYTES_MAX as u64 + 1).read_to_string(&mut text).map_err(failed)?;
-    Ok(Some(text))
+    pub(super) fn keep_witnessed(&self, note: &str) -> Result<(), SignedError> {
+        Ok(self.witnessed.write(note)?)
+    }
 }

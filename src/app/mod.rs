@@ -4,6 +4,7 @@ mod listen;
 mod node;
 mod panics;
 mod socket;
+mod watchers;
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};

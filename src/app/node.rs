@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::watchers::{WatchersError, watchers};
 use crate::accumulator::{HashAlgo, KeyError, Signer};
 use crate::actors::mode::{Mode, ModeCell, ModeFile, ModeFileError};
 use crate::actors::pipeline::{LogKeys, Parts, Pipeline, Settings, SignedError, SignedNotes};
@@ -57,6 +58,9 @@ pub enum OpenError {
     /// The last signed checkpoint.
     #[error(transparent)]
     Signed(#[from] SignedError),
+    /// The witnesses.
+    #[error("witness.policy_file: {0}")]
+    Watchers(#[from] WatchersError),
     /// What the mode was.
     #[error(transparent)]
     Mode(#[from] ModeFileError),
@@ -123,7 +127,9 @@ pub fn open(config: &Config, probe: Probe) -> Result<Pipeline, OpenError> {
         filter_bytes: config.derived.filter_bytes,
         lag: Lag { flush: config.derived.flush_entries, max: config.derived.max_lag_entries },
     };
+    let watchers = watchers(&config.witness)?;
     let parts = Parts {
+        watchers,
         store: Arc::new(Store::open(engine, genesis, options)?),
         signed: Arc::new(signed),
         capabilities: Arc::new(verifier),

@@ -102,6 +102,8 @@ pub struct Config {
     pub capabilities: CapabilitiesConfig,
     /// What everyone may have of the log.
     pub tlog: TlogConfig,
+    /// Who cosigns checkpoints.
+    pub witness: WitnessConfig,
     /// What the ledger's policy allows.
     pub governance: GovernanceConfig,
     /// How safe-mode ends.
@@ -341,6 +343,23 @@ section! {
     TlogConfig {
         /// Whether bundles of entries need no capability.
         public_entries: bool,
+    }
+}
+
+section! {
+    /// `[witness]`
+    WitnessConfig {
+        /// The witnesses, and how many are enough.
+        #[serde(with = "optional")]
+        policy_file: Option<PathBuf>,
+        /// Whether publication waits for them.
+        hold: bool,
+        /// Between two rounds.
+        #[serde(with = "duration")]
+        interval: Duration,
+        /// What each of them has to answer.
+        #[serde(with = "duration")]
+        timeout: Duration,
     }
 }
 
