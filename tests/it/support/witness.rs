@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
 use ron_ledger::accumulator::Policy;
+use rustix::process::Pid;
 use tempfile::TempDir;
 
 pub struct Witness {
@@ -51,9 +52,15 @@ impl Witness {
     /// `kill -9`.
     pub fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
-            process.kill().unwrap();
+            // It may be gone already, and not waited for.
+            drop(process.kill());
             process.wait().unwrap();
         }
+    }
+
+    /// Of the one that runs.
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(self.process.as_ref().unwrap())
     }
 
     pub fn url(&self) -> String {
