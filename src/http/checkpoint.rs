@@ -32,7 +32,8 @@ pub async fn roots(request: HttpRequest, shared: Data<Shared>) -> Result<HttpRes
     Ok(HttpResponse::Ok().json(RootsOut { roots: roots.collect(), next }))
 }
 
-/// `GET /checkpoint?size=`: the newest signed note, or that of an earlier size. A cache that held the
+/// `GET /checkpoint?size=|witnessed=1`: the newest signed note, that of an earlier size, or the newest
+/// that enough witnesses have cosigned. A cache that held the
 /// newest back would hide growth.
 ///
 /// # Errors
@@ -41,10 +42,11 @@ pub async fn checkpoint(
     request: HttpRequest,
     shared: Data<Shared>,
 ) -> Result<HttpResponse, Failure> {
-    let [size] = query::numbers(&request, ["size"])?;
-    let (note, caching) = match size {
-        None => (published(&shared)?.note.clone(), "no-cache"),
-        Some(size) => (note_at(&shared, size).await?, "public, max-age=3600"),
+    let (note, caching) = match query::numbers(&request, ["size", "witnessed"])? {
+        [None, None] => (published(&shared)?.note.clone(), "no-cache"),
+        [Some(size), None] => (note_at(&shared, size).await?, "public, max-age=3600"),
+        [None, Some(1)] => (witnessed(&shared)?.note.clone(), "no-cache"),
+        _ => return Err(Failure::malformed("give a size, or witnessed=1, or neither")),
     };
     Ok(HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "text/plain; charset=utf-8"))
@@ -60,6 +62,11 @@ pub async fn checkpoint(
 pub(super) fn published(shared: &Shared) -> Result<Arc<Published>, Failure> {
     let newest = shared.pipeline.published();
     newest.ok_or_else(|| reads::not_found("no checkpoint is signed yet"))
+}
+
+fn witnessed(shared: &Shared) -> Result<Arc<Published>, Failure> {
+    let newest = shared.pipeline.witnessed();
+    newest.ok_or_else(|| reads::not_found("no checkpoint was cosigned by enough witnesses yet"))
 }
 
 /// The signed note of exactly this size.

@@ -1,3 +1,5 @@
+//! A witness against honest logs, lying ones, and what a disk can do to its memory.
+
 use super::*;
 use crate::accumulator::{Signer, Tiles, consistency, sign_checkpoint};
 
