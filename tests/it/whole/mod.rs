@@ -11,3 +11,4 @@ mod overload;
 mod starts;
 mod stops;
 mod tls;
+mod verifier;
