@@ -20,6 +20,8 @@ mod init;
 mod key;
 mod operate;
 mod private;
+mod proof;
+mod receipt;
 mod roots;
 mod send;
 mod status;
@@ -65,6 +67,9 @@ enum Command {
     Supply(supply::SupplyArgs),
     Checkpoint(checkpoint::CheckpointArgs),
     #[command(subcommand)]
+    Proof(proof::ProofCommand),
+    Receipt(receipt::ReceiptArgs),
+    #[command(subcommand)]
     SafeMode(operate::SafeModeCommand),
     Freeze(operate::FreezeArgs),
     Unfreeze(operate::UnfreezeArgs),
@@ -107,6 +112,8 @@ impl Command {
             Command::Hold(args) => hold::run(args, context).await,
             Command::Supply(args) => supply::run(args, context).await,
             Command::Checkpoint(args) => checkpoint::run(args, context).await,
+            Command::Proof(command) => proof::run(command, context).await,
+            Command::Receipt(args) => receipt::run(args, context).await,
             Command::SafeMode(command) => operate::safe_mode(command, context).await,
             Command::Freeze(_) => operate::give(OrderName::Freeze, false, context).await,
             Command::Unfreeze(_) => operate::give(OrderName::Unfreeze, false, context).await,

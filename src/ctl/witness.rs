@@ -11,7 +11,8 @@ use serde_json::json;
 
 use super::CtlError;
 use super::context::Context;
-use crate::accumulator::{Cosigner, CosignerKey, VerifierKey};
+use super::checkpoint::parse_key;
+use crate::accumulator::{Cosigner, CosignerKey};
 use crate::capability::SigningKey;
 use crate::http::witness::witness_plane;
 use crate::witness::Witness;
@@ -60,7 +61,7 @@ pub(super) struct ShowArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  \
     ron-ledgerctl witness serve --dir /var/lib/ron-witness --listen 127.0.0.1:5090 \\\n    \
-    --log ledger.example/a+8e3bb46e+AQOhB7/zzhC+HXDdGOdLwJln5NYwm6UNXx3chmQSVTG4")]
+    --log ledger.vkey --log other.vkey")]
 pub(super) struct ServeArgs {
     /// The directory of the witness
     #[arg(long, value_name = "DIR")]
@@ -68,7 +69,8 @@ pub(super) struct ServeArgs {
     /// The address to listen on
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5090")]
     listen: SocketAddr,
-    /// The verifier key of a log to watch, which its `key show` prints; may be given several times
+    /// A log to watch: a file with its verifier key, which its `key show` prints, or the key itself;
+    /// may be given several times
     #[arg(long = "log", value_name = "VKEY", required = true)]
     logs: Vec<String>,
 }
@@ -102,10 +104,7 @@ fn show(cosigner: &Cosigner, context: &Context) -> Result<(), CtlError> {
 }
 
 async fn serve(args: ServeArgs, context: &Context) -> Result<(), CtlError> {
-    let key = |text: &String| -> Result<VerifierKey, CtlError> {
-        text.parse().map_err(|error| CtlError::usage(format_args!("--log {text}: {error}")))
-    };
-    let keys: Vec<VerifierKey> = args.logs.iter().map(key).collect::<Result<_, _>>()?;
+    let keys = args.logs.iter().map(|log| parse_key(log)).collect::<Result<Vec<_>, _>>()?;
     let witness = Witness::open(&args.dir.join(LOGS), load(&args.dir)?, keys);
     let witness = Data::new(witness.map_err(CtlError::internal)?);
     let server = HttpServer::new(move || witness_plane(witness.clone()))

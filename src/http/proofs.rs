@@ -10,16 +10,13 @@ use actix_web::{FromRequest as _, HttpRequest, HttpResponse, HttpResponseBuilder
 
 use super::auth::Access;
 use super::checkpoint::{note_at, published};
-use super::dto::{ConsistencyOut, InclusionOut};
+use super::dto::{ConsistencyOut, InclusionOut, TLOG_PROOF};
 use super::error::Failure;
 use super::{Shared, query, reads};
 use crate::accumulator::{SignedNote, TlogProof};
 use crate::ledger::entry::Seq;
 use crate::ledger::reason::Reason;
 use crate::storage::reader::{Consistency, Inclusion};
-
-/// What a proof of inclusion with its checkpoint is asked for and sent as.
-pub const TLOG_PROOF: &str = "text/x.tlog.proof";
 
 /// `GET /proofs/inclusion?seq=|id=&size=`.
 ///

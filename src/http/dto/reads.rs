@@ -27,6 +27,9 @@ pub struct RootOut<'a> {
     pub ts: u64,
 }
 
+/// What a proof of inclusion with its checkpoint is asked for and sent as: a C2SP tlog-proof.
+pub const TLOG_PROOF: &str = "text/x.tlog.proof";
+
 /// That an entry is in the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InclusionOut {

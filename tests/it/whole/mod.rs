@@ -12,3 +12,4 @@ mod starts;
 mod stops;
 mod tls;
 mod witness;
+mod verifier;
