@@ -10,8 +10,8 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::CtlError;
-use super::context::Context;
 use super::checkpoint::parse_key;
+use super::context::Context;
 use crate::accumulator::{Cosigner, CosignerKey};
 use crate::capability::SigningKey;
 use crate::http::witness::witness_plane;

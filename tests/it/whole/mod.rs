@@ -11,5 +11,5 @@ mod overload;
 mod starts;
 mod stops;
 mod tls;
-mod witness;
 mod verifier;
+mod witness;
