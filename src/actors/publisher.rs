@@ -172,7 +172,10 @@ impl RootPublisher {
         }
         self.note(Event::CheckStarted(Checker::Publisher));
         match self.deps.signed.last() {
-            Ok(last) if last.as_ref().is_none_or(|(last, _)| self.log_has(last)) => {
+            Ok(last)
+                if last.as_ref().is_none_or(|(last, _)| self.log_has(last))
+                    && self.deps.signed.at_least().is_none_or(|least| self.log_has(least)) =>
+            {
                 self.state.is_outdated = last
                     .as_ref()
                     .is_some_and(|(last, note)| self.deps.signed.sign(last).encode() != *note);

@@ -53,6 +53,8 @@ pub struct SignedNotes {
     keys: LogKeys,
     last: Place,
     witnessed: Place,
+    /// One from elsewhere that the log must contain too.
+    at_least: Option<Checkpoint>,
 }
 
 enum Place {
@@ -96,13 +98,35 @@ impl SignedNotes {
     pub fn in_dir(dir: &Path, keys: impl Into<LogKeys>) -> Result<Self, SignedError> {
         create_dir_private(dir)?;
         let file = |name| Place::File(dir.join(name));
-        Ok(SignedNotes { keys: keys.into(), last: file(FILE), witnessed: file(WITNESSED) })
+        let (last, witnessed) = (file(FILE), file(WITNESSED));
+        Ok(SignedNotes { keys: keys.into(), last, witnessed, at_least: None })
     }
 
     /// For a ledger that forgets.
     pub fn in_memory(keys: impl Into<LogKeys>) -> Self {
         let memory = || Place::Memory(Mutex::default());
-        SignedNotes { keys: keys.into(), last: memory(), witnessed: memory() }
+        let (last, witnessed) = (memory(), memory());
+        SignedNotes { keys: keys.into(), last, witnessed, at_least: None }
+    }
+
+    /// Holds the log to a note of it that was kept elsewhere. When it is newer than the last one here
+    /// it takes its place, durably: what has forgotten so much takes no writes, now or later.
+    ///
+    /// # Errors
+    /// [`SignedError`]; also for a note that no key of this log signed.
+    pub fn hold_to(mut self, note: String) -> Result<Self, SignedError> {
+        let given = self.ours(Some(note))?;
+        let last = self.last()?.map_or(0, |(last, _)| last.size());
+        if let Some((_, note)) = given.as_ref().filter(|(given, _)| given.size() > last) {
+            self.keep(note)?;
+        }
+        self.at_least = given.map(|(given, _)| given);
+        Ok(self)
+    }
+
+    /// What [`SignedNotes::hold_to`] was given.
+    pub(super) fn at_least(&self) -> Option<&Checkpoint> {
+        self.at_least.as_ref()
     }
 
     /// The name that checkpoints carry.

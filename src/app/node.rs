@@ -2,11 +2,11 @@
 
 use std::error::Error;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::watchers::{WatchersError, watchers};
-use crate::accumulator::{HashAlgo, KeyError, Signer};
+use crate::accumulator::{HashAlgo, KeyError, NOTE_BYTES_MAX, Signer};
 use crate::actors::mode::{Mode, ModeCell, ModeFile, ModeFileError};
 use crate::actors::pipeline::{LogKeys, Parts, Pipeline, Settings, SignedError, SignedNotes};
 use crate::actors::probe::Probe;
@@ -16,6 +16,7 @@ use crate::capability::{
 use crate::config::{Config, HashChoice, Profile};
 use crate::ledger::names::Asset;
 use crate::storage::engine::{Engine, MemoryEngine, StoreError};
+use crate::storage::files::read_bounded;
 use crate::storage::genesis::Genesis;
 use crate::storage::store::{RecoverError, Store, StoreOptions};
 use crate::storage::writer::Lag;
@@ -61,6 +62,17 @@ pub enum OpenError {
     /// The witnesses.
     #[error("witness.policy_file: {0}")]
     Watchers(#[from] WatchersError),
+    /// The checkpoint that the ledger must contain.
+    #[error("--at-least {}: {error}", path.display())]
+    AtLeast {
+        /// The file.
+        path: PathBuf,
+        /// Why it is none.
+        error: SignedError,
+    },
+    /// A micronode begins anew each time.
+    #[error("--at-least: a micronode begins anew at each start, and contains nothing")]
+    NothingLasts,
     /// What the mode was.
     #[error(transparent)]
     Mode(#[from] ModeFileError),
@@ -91,16 +103,18 @@ fn hint(error: &dyn Error) -> &'static str {
 }
 
 /// Opens the ledger of a validated configuration and starts its actors, with a probe in them. Call it
-/// on an actix system.
+/// on an actix system. With `at_least`, a file with a signed checkpoint of this ledger, the ledger must
+/// contain it, and takes no writes otherwise.
 ///
 /// # Errors
 /// [`OpenError`], which names the configuration key to look at.
-pub fn open(config: &Config, probe: Probe) -> Result<Pipeline, OpenError> {
+pub fn open(config: &Config, at_least: Option<&Path>, probe: Probe) -> Result<Pipeline, OpenError> {
     let keyring = Keyring::open(&config.capabilities.keyring_dir)?;
     let cache = &config.capabilities;
     let verifier = Verifier::new(keyring);
     let verifier = CachedVerifier::new(verifier, cache.cache_ttl, cache.cache_entries);
     let (engine, signed, mode): (Arc<dyn Engine>, _, _) = match config.profile {
+        Profile::Micronode if at_least.is_some() => return Err(OpenError::NothingLasts),
         Profile::Micronode => {
             let signed = SignedNotes::in_memory(boot_signer(config)?);
             (memory_engine(config), signed, ModeCell::new(Mode::READY))
@@ -111,6 +125,10 @@ pub fn open(config: &Config, probe: Probe) -> Result<Pipeline, OpenError> {
             let dir = &config.node.data_dir;
             let (file, mode) = ModeFile::open(&dir.join(STATE))?;
             let signed = SignedNotes::in_dir(&dir.join(SIGNED), keys)?;
+            let signed = match at_least {
+                Some(path) => held_to(signed, path)?,
+                None => signed,
+            };
             (engine, signed, ModeCell::kept(mode, file))
         }
     };
@@ -138,6 +156,12 @@ pub fn open(config: &Config, probe: Probe) -> Result<Pipeline, OpenError> {
         probe,
     };
     Ok(Pipeline::start(parts, &Settings::of(config))?)
+}
+
+fn held_to(signed: SignedNotes, path: &Path) -> Result<SignedNotes, OpenError> {
+    let refused = |error| OpenError::AtLeast { path: path.to_owned(), error };
+    let note = read_bounded(path, NOTE_BYTES_MAX).map_err(|error| refused(error.into()))?;
+    signed.hold_to(note.unwrap_or_default()).map_err(refused)
 }
 
 /// What the bound leaves after the other two that grow.

@@ -91,7 +91,8 @@ fn a_lying_log_is_refused_and_changes_nothing() {
     no_proof.proof.clear();
     let mut needless = HONEST.submission(40, 40);
     needless.proof.push(Hash([0; 32]));
-    let refusals: [(Submission, fn(&Refusal) -> bool); 8] = [
+    type IsExpected = fn(&Refusal) -> bool;
+    let refusals: [(Submission, IsExpected); 8] = [
         (HONEST.submission(41, 40), |r| matches!(r, Refusal::Shrinks { old: 41, new: 40 })),
         (HONEST.submission(0, 50), |r| matches!(r, Refusal::Stale(40))),
         (HONEST.submission(30, 30), |r| matches!(r, Refusal::Stale(40))),
