@@ -109,6 +109,11 @@ impl TlogProof {
         self.index
     }
 
+    /// The note with the checkpoint, of which nothing may be believed before [`TlogProof::verify`].
+    pub fn note(&self) -> &SignedNote {
+        &self.note
+    }
+
     /// The extra data, which no signature covers.
     pub fn extra(&self) -> Option<&[u8]> {
         self.extra.as_deref()

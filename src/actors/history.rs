@@ -21,6 +21,10 @@ impl Pipeline {
     pub fn note_at(&self, size: Seq) -> Result<Option<Arc<str>>, ReadError> {
         let Some(newest) = self.published() else { return Ok(None) };
         let (to, reader) = (newest.checkpoint.size(), self.reader());
+        // With the cosignatures that only the newest witnessed one has.
+        if let Some(witnessed) = self.witnessed().filter(|it| it.checkpoint.size() == size) {
+            return Ok(Some(Arc::clone(&witnessed.note)));
+        }
         if size >= to {
             return Ok((size == to).then(|| Arc::clone(&newest.note)));
         }

@@ -193,6 +193,15 @@ impl Client {
         self.text_of(&self.url(&["checkpoint"], &[("size", size.to_string())]), "text/plain").await
     }
 
+    /// The newest checkpoint that enough witnesses have cosigned: the text of a note.
+    ///
+    /// # Errors
+    /// [`ClientError`]; 404 before there is one.
+    pub async fn checkpoint_witnessed(&self) -> Result<String, ClientError> {
+        let url = self.url(&["checkpoint"], &[("witnessed", "1".to_owned())]);
+        self.text_of(&url, "text/plain").await
+    }
+
     /// That the entry at `seq` is among the first `size`, or among those that are published.
     ///
     /// # Errors
@@ -206,12 +215,13 @@ impl Client {
         self.get(&["proofs", "inclusion"], &given(query)).await
     }
 
-    /// The same with the published checkpoint: the text of a C2SP tlog-proof.
+    /// The same with the checkpoint of that size: the text of a C2SP tlog-proof.
     ///
     /// # Errors
     /// [`ClientError`]; 404 before the entry is published.
-    pub async fn tlog_proof(&self, seq: u64) -> Result<String, ClientError> {
-        let url = self.url(&["proofs", "inclusion"], &[("seq", seq.to_string())]);
+    pub async fn tlog_proof(&self, seq: u64, size: Option<u64>) -> Result<String, ClientError> {
+        let query = [("seq", Some(seq)), ("size", size)];
+        let url = self.url(&["proofs", "inclusion"], &given(query));
         self.text_of(&url, TLOG_PROOF).await
     }
 

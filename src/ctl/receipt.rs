@@ -10,8 +10,10 @@ use super::checkpoint::parse_key;
 use super::context::{Context, ask};
 use super::{CtlError, Exit, private};
 use crate::accumulator::{
-    Checkpoint, HashAlgo, PROOF_BYTES_MAX, TlogProof, TlogProofError, VerifierKey,
+    Checkpoint, HashAlgo, PROOF_BYTES_MAX, Policy, SignedNote, TlogProof, TlogProofError,
+    VerifierKey,
 };
+use crate::client::Client;
 use crate::ledger::encode::decode;
 use crate::ledger::entry::Sequenced;
 
@@ -44,12 +46,17 @@ struct GetArgs {
     /// Where the receipt goes
     #[arg(long, value_name = "FILE", required = true)]
     out: PathBuf,
+
+    /// Prove it in the newest checkpoint that enough witnesses have cosigned
+    #[arg(long)]
+    witnessed: bool,
 }
 
 /// Check a receipt: the entry, its place, the proof and the signature
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     ron-ledgerctl receipt verify --in entry.tlog-proof --vkey ledger.vkey\n  \
+    ron-ledgerctl receipt verify --in entry.tlog-proof --vkey ledger.vkey --policy witness.policy\n  \
     ron-ledgerctl receipt verify --in entry.tlog-proof --vkey ledger.vkey --hash blake3 --json")]
 struct VerifyArgs {
     /// The receipt
@@ -59,6 +66,10 @@ struct VerifyArgs {
     /// The ledger's verifier key, or a file with it
     #[arg(long, value_name = "VKEY|FILE")]
     vkey: String,
+
+    /// A C2SP tlog-policy: the witnesses that it asks for must have cosigned
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
 
     /// The hash that the ledger was made with
     #[arg(long, default_value = "sha256")]
@@ -78,13 +89,18 @@ struct Shown {
     origin: String,
     size: u64,
     root: String,
+    /// Those of the policy that have cosigned.
+    witnesses: Vec<String>,
 }
 
 pub(super) async fn run(args: ReceiptArgs, context: &Context) -> Result<(), CtlError> {
     match (args.command, args.get) {
         (Some(ReceiptCommand::Verify(args)), _) => {
             let text = read(&args.file)?;
-            show(&check(&text, &parse_key(&args.vkey)?, args.hash)?, context)
+            let checked = check(&text, &parse_key(&args.vkey)?, args.hash)?;
+            let policy = args.policy.as_deref().map(read_policy).transpose()?;
+            let witnesses = policy.map(|policy| cosigners(&text, &policy)).transpose()?;
+            show(&checked, witnesses.unwrap_or_default(), context)
         }
         (None, Some(args)) => get(args, context).await,
         (None, None) => Err(CtlError::usage("give --id and --out, or the command verify")),
@@ -94,7 +110,11 @@ pub(super) async fn run(args: ReceiptArgs, context: &Context) -> Result<(), CtlE
 async fn get(args: GetArgs, context: &Context) -> Result<(), CtlError> {
     let client = context.client()?;
     let found = ask(|| client.entry_by_id(&args.id)).await?;
-    let proof = ask(|| client.tlog_proof(found.entry.seq)).await;
+    let size = match args.witnessed {
+        true => Some(witnessed_size(&client).await?),
+        false => None,
+    };
+    let proof = ask(|| client.tlog_proof(found.entry.seq, size)).await;
     let proof =
         proof.map_err(|error| error.hint("an entry is published within a second: try again"))?;
     let version = ask(|| client.probe("version")).await?;
@@ -109,7 +129,39 @@ async fn get(args: GetArgs, context: &Context) -> Result<(), CtlError> {
     let failed = |error| CtlError::internal(format_args!("{}: {error}", args.out.display()));
     private::write(&args.out, text.as_bytes()).map_err(failed)?;
     context.ui.note(format_args!("wrote {}", args.out.display()));
-    show(&shown, context)
+    show(&shown, Vec::new(), context)
+}
+
+async fn witnessed_size(client: &Client) -> Result<u64, CtlError> {
+    let note = ask(|| client.checkpoint_witnessed()).await;
+    let note = note.map_err(|error| error.hint("has the ledger a witness.policy_file?"))?;
+    let note = SignedNote::parse(note.as_bytes()).map_err(strange)?;
+    Ok(Checkpoint::parse(note.text()).map_err(strange)?.size())
+}
+
+fn read_policy(path: &Path) -> Result<Policy, CtlError> {
+    let problem = |error: &dyn std::fmt::Display| {
+        CtlError::usage(format_args!("{}, {error}", path.display()))
+    };
+    let text = read(path)?;
+    let text = std::str::from_utf8(&text).map_err(|error| problem(&error))?;
+    Policy::parse(text).map_err(|error| problem(&error))
+}
+
+/// The witnesses that have cosigned the receipt's checkpoint, if they are enough.
+fn cosigners(text: &[u8], policy: &Policy) -> Result<Vec<String>, CtlError> {
+    let receipt = TlogProof::parse(text).map_err(strange)?;
+    let (text, signatures) = (receipt.note().text(), receipt.note().signatures());
+    if !policy.is_met(text, signatures) {
+        let why = "too few witnesses of the policy have cosigned the checkpoint";
+        return Err(CtlError::new(Exit::Unverified, why)
+            .hint("`receipt --witnessed` proves the entry in a checkpoint that has enough"));
+    }
+    let cosigned = policy
+        .witnesses()
+        .iter()
+        .filter(|witness| signatures.iter().any(|by| witness.key.cosigned_at(text, by).is_some()));
+    Ok(cosigned.map(|witness| witness.name.clone()).collect())
 }
 
 fn strange(error: impl std::fmt::Display) -> CtlError {
@@ -135,7 +187,11 @@ fn check(
     Ok((entry, checkpoint))
 }
 
-fn show(checked: &(Sequenced, Checkpoint), context: &Context) -> Result<(), CtlError> {
+fn show(
+    checked: &(Sequenced, Checkpoint),
+    witnesses: Vec<String>,
+    context: &Context,
+) -> Result<(), CtlError> {
     let (Sequenced { seq, entry, .. }, checkpoint) = checked;
     let shown = Shown {
         seq: *seq,
@@ -148,6 +204,7 @@ fn show(checked: &(Sequenced, Checkpoint), context: &Context) -> Result<(), CtlE
         origin: checkpoint.origin().to_owned(),
         size: checkpoint.size(),
         root: checkpoint.root().to_string(),
+        witnesses,
     };
     context.ui.show(&shown, || {
         let mut table = context.ui.table(["field", "value"]);
@@ -160,6 +217,9 @@ fn show(checked: &(Sequenced, Checkpoint), context: &Context) -> Result<(), CtlE
         table.add_row(["amount", &shown.amount]);
         table.add_row(["proven in", &format!("{} at size {}", shown.origin, shown.size)]);
         table.add_row(["root", &shown.root]);
+        if !shown.witnesses.is_empty() {
+            table.add_row(["cosigned by", &shown.witnesses.join(", ")]);
+        }
         table
     })
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::daemon::Daemon;
+use crate::support::witness::{Witness, policy_text};
 
 /// A ledger that publishes later than this has hung.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -277,6 +278,36 @@ fn a_receipt_is_checked_without_the_ledger() {
     std::fs::write(site.dir().join("7.tlog-proof"), changed).unwrap();
     site.ctl(&[&verify[..], &["ledger.vkey"]].concat()).assert(4, "error: ");
     site.ctl(&["receipt"]).assert(2, "Usage");
+}
+
+#[test]
+fn a_receipt_carries_the_word_of_witnesses() {
+    let mut site = Site::running();
+    let sent = site.json(&["workload", "--entries", "50", "--send"]);
+    let vkey = site.ctl(&["key", "show", "--config", "ledger.toml"]).out;
+    let witness = Witness::new("witness.example/w", &[vkey.trim()]).start();
+    let away = Witness::new("witness.example/away", &[vkey.trim()]);
+    let write = |site: &Site, name: &str, text: &str| {
+        std::fs::write(site.dir().join(name), text).unwrap();
+    };
+    write(&site, "ledger.vkey", &vkey);
+    write(&site, "witness.policy", &policy_text(&[&witness, &away], 1));
+    write(&site, "strict.policy", &policy_text(&[&witness, &away], 2));
+    write(&site, "ledger.toml", &format!("{CONFIG}[witness]\npolicy_file = \"witness.policy\"\n"));
+    let id = site.json(&["entry", "7"])["entry"]["id"].as_str().unwrap().to_owned();
+    let get = ["receipt", "--witnessed", "--id", &id, "--out", "7.tlog-proof"];
+    site.app(&get).assert(1, "witness.policy_file");
+    site.restart();
+    site.await_checkpoint(&sent["root_size"]);
+    let started = Instant::now();
+    while site.app(&get).code != 0 {
+        assert!(started.elapsed() < PATIENCE, "never witnessed");
+    }
+    let verify = ["receipt", "verify", "--in", "7.tlog-proof", "--vkey", "ledger.vkey"];
+    let with = |policy| site.ctl(&[&verify[..], &["--policy", policy, "--json"]].concat());
+    assert_eq!(with("witness.policy").json()["witnesses"], serde_json::json!(["w0"]));
+    with("strict.policy").assert(4, "too few witnesses");
+    with("ledger.vkey").assert(2, "line 1");
 }
 
 #[test]
