@@ -17,6 +17,7 @@ use crate::ledger::names::Asset;
 use crate::storage::engine::{Engine, MemoryEngine, StoreError};
 use crate::storage::genesis::Genesis;
 use crate::storage::store::{RecoverError, Store, StoreOptions};
+use crate::storage::upgrade::{UpgradeError, upgrade};
 use crate::storage::writer::Lag;
 use crate::telemetry::Metrics;
 
@@ -66,6 +67,9 @@ pub enum OpenError {
     /// The ledger in it.
     #[error("cannot open the ledger: {0}")]
     Ledger(#[from] RecoverError),
+    /// What `--upgrade` asks for.
+    #[error("cannot upgrade the store: {0}")]
+    Upgrade(#[from] UpgradeError),
     /// This build has no durable engine.
     #[error("this build has no RocksDB (feature `rocks`): it runs as a micronode only")]
     NoRocks,
@@ -132,6 +136,19 @@ pub fn open(config: &Config, probe: Probe) -> Result<Pipeline, OpenError> {
         probe,
     };
     Ok(Pipeline::start(parts, &Settings::of(config))?)
+}
+
+/// Upgrades the store of a validated configuration to this program's schema, and gives the schema that
+/// it had. Nobody else may have it open.
+///
+/// # Errors
+/// [`OpenError`].
+pub fn upgrade_store(config: &Config) -> Result<u32, OpenError> {
+    // Opening an engine makes what is missing.
+    if config.profile == Profile::Micronode || !config.node.data_dir.exists() {
+        return Err(UpgradeError::NoLedger.into());
+    }
+    Ok(upgrade(&*durable_engine(config)?)?)
 }
 
 /// What the bound leaves after the other two that grow.

@@ -4,6 +4,7 @@ mod admission;
 mod bounds;
 mod crashes;
 mod drains;
+mod gaps;
 mod holds;
 mod order;
 mod roots;
