@@ -131,7 +131,7 @@ pub(super) fn recover(with: &Plan<'_>) -> Result<Writer, RecoverError> {
         return Err(RecoverError::RollBack { head: head.seq, anchor, size: height });
     }
     rewrite_tail(engine, &head)?;
-    with.readers.look_again()?;
+    with.readers.look_again(head.seq)?;
     match follow(with, height, &head) {
         Err(error) if is_of_derived_data(&error, height) => {
             if with.remade.swap(true, Ordering::Relaxed) {
