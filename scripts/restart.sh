@@ -14,7 +14,7 @@ start
 ctl --quiet bench --connections 32 --batch 100 --entries "$entries" >/dev/null
 worst=0
 for kill in 1 2 3 4 5; do
-    ctl --quiet bench --connections 64 --rate 5000 --duration 60s --seed "$((kill * 1000))" >/dev/null 2>&1 &
+    ctl_start --quiet bench --connections 64 --rate 5000 --duration 60s --seed "$((kill * 1000))"
     load=$!
     sleep "$((kill + 1))"
     kill -9 "$daemon"
