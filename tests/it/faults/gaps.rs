@@ -73,7 +73,7 @@ async fn a_gap_that_a_read_meets_freezes_writes_and_the_runbook_leads_back() {
 
     // A restart alone does not forget it.
     let mut node = Daemon::spawn(&keys, "macronode", &PATIENT);
-    node.await_line("committer=online");
+    node.line("committer=online");
     let said = readyz(&node).await;
     assert!(said.contains("safe_mode: gap"), "{said}");
     assert_eq!(node.stop().0, Some(0));
@@ -106,7 +106,7 @@ async fn a_gap_in_what_a_start_makes_up_is_found_by_the_start() {
         drop(truth);
         for _ in 0..2 {
             let mut node = Daemon::spawn(&keys, "macronode", &PATIENT);
-            let line = node.await_line("the store is not opened for writes");
+            let line = node.line("the store is not opened for writes");
             assert!(line.contains(&format!("the log has no entry {missing}")), "{line}");
             let client = node.client(&keys.master());
             let refusal = told.send(&client, &workload(32).next().unwrap()).await;

@@ -105,6 +105,14 @@ impl Daemon {
         (child.wait().unwrap().code(), said)
     }
 
+    /// A line of the log with this text: one that was said already, or the next one.
+    pub fn line(&mut self, text: &str) -> String {
+        match self.lines.iter().find(|line| line.contains(text)) {
+            Some(line) => line.clone(),
+            None => self.await_line(text),
+        }
+    }
+
     /// The next line of the log, now or later, with this text.
     pub fn await_line(&mut self, text: &str) -> String {
         let until = Instant::now() + PATIENCE;
