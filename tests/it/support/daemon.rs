@@ -76,7 +76,7 @@ impl Daemon {
         });
         let (api, metrics) = (String::new(), String::new());
         let mut daemon = Daemon { child, log, lines: Vec::new(), api, metrics };
-        let up = daemon.await_line("ron-ledgerd is up");
+        let up = daemon.line("ron-ledgerd is up");
         let up: serde_json::Value = serde_json::from_str(&up).unwrap();
         let url = |scheme, field| format!("{scheme}://{}", up[field].as_str().unwrap());
         let scheme = if up["tls"] == true { "https" } else { "http" };
