@@ -61,6 +61,13 @@ ctl() {
     "$programs/ron-ledgerctl" --url "$url" --metrics-url "$metrics_url" --token-file "$dir/token" "$@"
 }
 
+# The same in the background, as the process itself: to kill `ctl ... &` would kill the shell around it,
+# and leave a client that offers load to the next life.
+ctl_start() {
+    "$programs/ron-ledgerctl" --url "$url" --metrics-url "$metrics_url" --token-file "$dir/token" "$@" \
+        >/dev/null 2>&1 &
+}
+
 # status FIELD: a number of the daemon's /proc status, in KiB.
 status() { awk -v field="$1:" '$1 == field { print $2 }' "/proc/$daemon/status"; }
 

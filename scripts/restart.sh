@@ -14,7 +14,7 @@ start
 ctl --quiet bench --connections 32 --batch 100 --entries "$entries" >/dev/null
 worst=0
 for kill in 1 2 3 4 5; do
-    ctl --quiet bench --connections 64 --rate 5000 --duration 60s --seed "$((kill * 1000))" >/dev/null 2>&1 &
+    ctl_start --quiet bench --connections 64 --rate 5000 --duration 60s --seed "$((kill * 1000))"
     load=$!
     sleep "$((kill + 1))"
     kill -9 "$daemon"
@@ -27,7 +27,10 @@ for kill in 1 2 3 4 5; do
     [ "$took" -le "$worst" ] || worst=$took
     said=$(grep 'the log is verified' "$dir/log" |
         grep -o '"\(head\|filter_behind\|filter_ms\|replayed\|replay_ms\)":[0-9]*' | tr -d '"' | tr '\n' ' ')
-    printf 'kill %d: ready after %d ms, %d ms of CPU; %s\n' "$kill" "$took" "$(cpu_ms)" "$said"
+    opened=$(grep -E '(truth|derived data) is open"' "$dir/log" |
+        sed -E 's/.*"message":"(truth|derived).*"millis":([0-9]+).*/\1_ms:\2/;s/.*"millis":([0-9]+).*"message":"(truth|derived).*/\2_ms:\1/' |
+        tr '\n' ' ')
+    printf 'kill %d: ready after %d ms, %d ms of CPU; %s%s\n' "$kill" "$took" "$(cpu_ms)" "$opened" "$said"
 done
 printf 'worst: %d ms\n' "$worst"
 [ "$worst" -le "$((seconds_max * 1000))" ] || { echo "restart: over $seconds_max s" >&2; exit 1; }

@@ -61,6 +61,8 @@ pub(super) struct Deps {
 pub(super) struct State {
     writer: Writer,
     clock: Clock,
+    /// A missing entry was found in this life, and told.
+    gap_told: bool,
     // After the writer: fields drop in order, and the next lease starts when the writer is gone.
     _lease: Lease,
 }
@@ -168,7 +170,7 @@ impl Committer {
                     (Arc::clone(&self.deps.clock_suspect), self.deps.wall_step_max);
                 let clock = Clock::new(unix_ms(), Instant::now(), step, suspect);
                 let head = writer.head();
-                self.state = Some(State { writer, clock, _lease: lease });
+                self.state = Some(State { writer, clock, gap_told: false, _lease: lease });
                 if self.deps.newest.load().is_none() {
                     // The first head is what the publisher waits for with its own check. Its reason
                     // stands before this one leaves: the ledger is not ready in between.
@@ -186,7 +188,7 @@ impl Committer {
             Err(RecoverError::Stopped) => tracing::info!("the recovery was stopped"),
             Err(error) => {
                 tracing::error!(%error, "the store is not opened for writes");
-                if let RecoverError::Gap { .. } = error {
+                if error.is_gap() {
                     self.deps.metrics.seq_gap_detected.inc();
                 }
                 self.note(match error {
@@ -202,6 +204,7 @@ impl Committer {
 
     /// A group, from its reads to its answers.
     fn commit(&mut self, tickets: Vec<Sequenced>) {
+        self.look_for_gap();
         if let Some(why) = self.deps.mode.get().safe_reason() {
             return refuse_all(tickets, &reject_of(Bar::Safe(why)));
         }
@@ -267,7 +270,9 @@ impl Committer {
     fn unreadable(&mut self, tickets: Vec<Sequenced>, error: &ReadError) {
         tracing::error!(%error, "the store cannot be read");
         let is_mended = error.is_of_derived_data();
-        if !is_mended {
+        if let ReadError::Missing(_) = error {
+            self.look_for_gap();
+        } else if !is_mended {
             self.note(Event::FaultFound(Fault::HeadMismatch));
         }
         refuse_all(tickets, &Reject::new(Reason::SafeMode, "the store cannot be read"));
@@ -275,6 +280,18 @@ impl Committer {
             self.state = None;
             self.recover();
         }
+    }
+
+    /// Whoever found that an entry is missing, this or any reader: nothing is written after that.
+    fn look_for_gap(&mut self) {
+        let Some(state) = &mut self.state else { return };
+        let Some(missing) = self.deps.store.reader().missing() else { return };
+        if std::mem::replace(&mut state.gap_told, true) {
+            return;
+        }
+        tracing::error!(missing, "the log has no entry {missing}: writes are frozen");
+        self.deps.metrics.seq_gap_detected.inc();
+        self.note(Event::FaultFound(Fault::Gap));
     }
 
     /// A ledger in memory has its own bound.
@@ -347,7 +364,7 @@ impl Committer {
 fn fault_of(error: &RecoverError) -> Fault {
     match error {
         RecoverError::RollBack { .. } => Fault::RollBack,
-        RecoverError::Gap { .. } => Fault::Gap,
+        error if error.is_gap() => Fault::Gap,
         _ => Fault::HeadMismatch,
     }
 }

@@ -19,7 +19,7 @@ use crate::config::{Config, Profile};
 use crate::storage::files::{DirLock, FileError};
 
 pub use self::listen::TlsError;
-pub use self::node::{OpenError, open};
+pub use self::node::{OpenError, open, upgrade_store};
 pub use self::panics::log_panics;
 
 /// How long the store may take to close after the drain's deadline.
@@ -92,9 +92,20 @@ pub enum StartError {
 /// # Errors
 /// [`StartError`]; nothing was served then.
 pub async fn run(config: &Config, at_least: Option<&Path>) -> Result<Exit, StartError> {
+    run_opened_by(config, |config| node::open(config, at_least, Probe::none())).await
+}
+
+/// As [`run`], around a pipeline that `open` opens: one with a probe in it, for drills.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_opened_by(
+    config: &Config,
+    open: impl FnOnce(&Config) -> Result<Pipeline, OpenError>,
+) -> Result<Exit, StartError> {
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut hangup = signal(SignalKind::hangup())?;
-    let pipeline = node::open(config, at_least, Probe::none())?;
+    let pipeline = open(config)?;
     let listeners = listen::start(config, &pipeline)?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),

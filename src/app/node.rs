@@ -19,6 +19,7 @@ use crate::storage::engine::{Engine, MemoryEngine, StoreError};
 use crate::storage::files::read_bounded;
 use crate::storage::genesis::Genesis;
 use crate::storage::store::{RecoverError, Store, StoreOptions};
+use crate::storage::upgrade::{UpgradeError, upgrade};
 use crate::storage::writer::Lag;
 use crate::telemetry::Metrics;
 
@@ -82,6 +83,9 @@ pub enum OpenError {
     /// The ledger in it.
     #[error("cannot open the ledger: {0}")]
     Ledger(#[from] RecoverError),
+    /// What `--upgrade` asks for.
+    #[error("cannot upgrade the store: {0}")]
+    Upgrade(#[from] UpgradeError),
     /// This build has no durable engine.
     #[error("this build has no RocksDB (feature `rocks`): it runs as a micronode only")]
     NoRocks,
@@ -162,6 +166,19 @@ fn held_to(signed: SignedNotes, path: &Path) -> Result<SignedNotes, OpenError> {
     let refused = |error| OpenError::AtLeast { path: path.to_owned(), error };
     let note = read_bounded(path, NOTE_BYTES_MAX).map_err(|error| refused(error.into()))?;
     signed.hold_to(note.unwrap_or_default()).map_err(refused)
+}
+
+/// Upgrades the store of a validated configuration to this program's schema, and gives the schema that
+/// it had. Nobody else may have it open.
+///
+/// # Errors
+/// [`OpenError`].
+pub fn upgrade_store(config: &Config) -> Result<u32, OpenError> {
+    // Opening an engine makes what is missing.
+    if config.profile == Profile::Micronode || !config.node.data_dir.exists() {
+        return Err(UpgradeError::NoLedger.into());
+    }
+    Ok(upgrade(&*durable_engine(config)?)?)
 }
 
 /// What the bound leaves after the other two that grow.

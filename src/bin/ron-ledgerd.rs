@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use ron_ledger::app::{self, EXIT_CODES_HELP, Exit};
 use ron_ledger::config::{Config, ConfigError, Sources};
+use ron_ledger::storage::genesis::SCHEMA;
 use ron_ledger::telemetry;
 
 /// The append-only, verifiable ledger of a node
@@ -31,6 +32,10 @@ struct Args {
     /// One setting, by its dotted key; may be given several times
     #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
     set: Vec<(String, String)>,
+
+    /// Bring a store of an older schema to this program's, and end; copy the data directory before
+    #[arg(long)]
+    upgrade: bool,
 }
 
 fn after_help() -> String {
@@ -50,7 +55,7 @@ fn setting(text: &str) -> Result<(String, String), String> {
 
 fn main() -> ExitCode {
     let mut args = Args::parse();
-    let at_least = args.at_least.take();
+    let (at_least, is_upgrade) = (args.at_least.take(), args.upgrade);
     let config = match load(args) {
         Ok(config) => config,
         Err(error) => return fail(&error, Exit::Usage),
@@ -60,6 +65,9 @@ fn main() -> ExitCode {
         Err(error) => return fail(&error, Exit::NotStarted),
     };
     app::log_panics();
+    if is_upgrade {
+        return upgrade(&config);
+    }
     match actix_rt::System::new().block_on(app::run(&config, at_least.as_deref())) {
         Ok(exit) => exit.into(),
         Err(error) => {
@@ -67,6 +75,18 @@ fn main() -> ExitCode {
             Exit::NotStarted.into()
         }
     }
+}
+
+fn upgrade(config: &Config) -> ExitCode {
+    match app::upgrade_store(config) {
+        Ok(SCHEMA) => tracing::info!(schema = SCHEMA, "nothing to upgrade"),
+        Ok(from) => tracing::info!(from, to = SCHEMA, "upgraded"),
+        Err(error) => {
+            tracing::error!(%error, "not upgraded");
+            return Exit::NotStarted.into();
+        }
+    }
+    Exit::Ok.into()
 }
 
 fn load(args: Args) -> Result<Config, ConfigError> {

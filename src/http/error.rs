@@ -133,7 +133,10 @@ impl Failure {
             return Self::new(Reason::SafeMode, "the ledger is being verified: no reads yet");
         }
         tracing::error!(%error, "a read of the store failed");
-        Self::new(Reason::Internal, "the store could not be read")
+        match error {
+            ReadError::Missing(_) => Self::new(Reason::Internal, error.to_string()),
+            _ => Self::new(Reason::Internal, "the store could not be read"),
+        }
     }
 
     /// Ends the connection after the answer, since what follows on it cannot be read.

@@ -16,7 +16,8 @@ use super::view::Shared;
 /// The key in the derived meta family of the height that all derived data stands for.
 pub(super) const HEIGHT: &[u8] = b"height";
 
-const RETRY_PAUSE: Duration = Duration::from_millis(200);
+/// Each try after a failure of the disk opens derived data anew, which readers wait for.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 /// One thread and at most one layer on its way. Ends when dropped; what was not flushed by then is
 /// replayed from truth at the next start.

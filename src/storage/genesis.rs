@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::accumulator::HashAlgo;
 use crate::ledger::names::Asset;
 
-/// The layout of the store that this code writes. Another one is refused.
+/// The layout of the store that this code reads and writes. Another one is refused; an older one may be
+/// upgraded, see `storage::upgrade`.
 pub const SCHEMA: u32 = 1;
 
 /// Chosen when a ledger is made, stored with its truth, and never changed.
@@ -34,9 +35,17 @@ pub enum GenesisError {
     /// Not what this code writes.
     #[error("the stored genesis cannot be read")]
     Unreadable,
-    /// Written by another version.
-    #[error("the store has schema {0}, this program reads {SCHEMA}: use the version that wrote it")]
-    Schema(u32),
+    /// Written by a later version.
+    #[error(
+        "the store has schema {0}, newer than this program's {SCHEMA}: use the version that wrote it"
+    )]
+    Newer(u32),
+    /// Written by an earlier version.
+    #[error(
+        "the store has schema {0}, older than this program's {SCHEMA}: copy the data directory, then \
+         run `ron-ledgerd --upgrade` once, or use the version that wrote it"
+    )]
+    Older(u32),
 }
 
 impl Genesis {
@@ -51,20 +60,35 @@ impl Genesis {
     }
 
     pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self, GenesisError> {
-        #[derive(Deserialize)]
-        struct Version {
-            schema: u32,
+        match schema_of(bytes)? {
+            SCHEMA => (),
+            newer if newer > SCHEMA => return Err(GenesisError::Newer(newer)),
+            older => return Err(GenesisError::Older(older)),
         }
-        let unreadable = |_| GenesisError::Unreadable;
-        let version: Version = serde_json::from_slice(bytes).map_err(unreadable)?;
-        if version.schema != SCHEMA {
-            return Err(GenesisError::Schema(version.schema));
-        }
-        let stored: Stored = serde_json::from_slice(bytes).map_err(unreadable)?;
+        let stored: Stored = serde_json::from_slice(bytes).map_err(|_| GenesisError::Unreadable)?;
         let default_asset =
             Asset::new(stored.default_asset).map_err(|_| GenesisError::Unreadable)?;
         Ok(Genesis { hash: stored.hash, origin: stored.origin, default_asset })
     }
+}
+
+/// The schema of any version's genesis.
+pub(super) fn schema_of(bytes: &[u8]) -> Result<u32, GenesisError> {
+    #[derive(Deserialize)]
+    struct Version {
+        schema: u32,
+    }
+    let version: Version = serde_json::from_slice(bytes).map_err(|_| GenesisError::Unreadable)?;
+    Ok(version.schema)
+}
+
+/// The same genesis, of another schema.
+pub(super) fn with_schema(bytes: &[u8], schema: u32) -> Result<Vec<u8>, GenesisError> {
+    let unreadable = |_| GenesisError::Unreadable;
+    let mut genesis: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_slice(bytes).map_err(unreadable)?;
+    genesis.insert("schema".into(), schema.into());
+    serde_json::to_vec(&genesis).map_err(unreadable)
 }
 
 #[cfg(test)]
@@ -80,8 +104,9 @@ mod tests {
         };
         let bytes = genesis.to_bytes();
         assert_eq!(Genesis::from_bytes(&bytes), Ok(genesis));
-        let newer = String::from_utf8(bytes).unwrap().replace("\"schema\":1", "\"schema\":2");
-        assert_eq!(Genesis::from_bytes(newer.as_bytes()), Err(GenesisError::Schema(2)));
+        let with = |schema| with_schema(&bytes, schema).unwrap();
+        assert_eq!(Genesis::from_bytes(&with(2)), Err(GenesisError::Newer(2)));
+        assert_eq!(Genesis::from_bytes(&with(0)), Err(GenesisError::Older(0)));
         assert_eq!(Genesis::from_bytes(b"{}"), Err(GenesisError::Unreadable));
     }
 }

@@ -121,16 +121,22 @@ impl Reader {
                 let bytes = form?.to_vec();
                 let sequenced = decode(&bytes).map_err(|_| super::codec::Damaged("entry"))?;
                 if sequenced.seq != next {
-                    return Err(ReadError::Missing(next));
+                    return Err(shared.miss(next));
                 }
                 found.push(Stored { sequenced, time: block.time, bytes });
                 next += 1;
             }
             if next == before {
-                return Err(ReadError::Missing(next));
+                return Err(shared.miss(next));
             }
         }
         Ok(found)
+    }
+
+    /// The first entry that a read looked for within the log and did not find, since this process
+    /// began or a recovery found it after all.
+    pub fn missing(&self) -> Option<Seq> {
+        self.shared.missing()
     }
 
     /// Where the entry of this id is.

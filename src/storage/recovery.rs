@@ -9,15 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use parking_lot::RwLock;
-
 use super::block::Block;
 use super::codec::{self, Damaged, Head, RootRow};
 use super::engine::{CommitError, DerivedFamily, Engine, StoreError, TruthFamily};
 use super::error::ReadError;
 use super::flusher::{HEIGHT, batch_of};
 use super::genesis::{Genesis, GenesisError};
-use super::overlay::Overlay;
 use super::seen;
 use super::store::Stop;
 use super::view::{PAGE, Shared};
@@ -78,6 +75,13 @@ pub enum RecoverError {
     },
 }
 
+impl RecoverError {
+    /// Whether a sequence number is missing.
+    pub fn is_gap(&self) -> bool {
+        matches!(self, RecoverError::Gap { .. } | RecoverError::Read(ReadError::Missing(_)))
+    }
+}
+
 impl From<StoreError> for RecoverError {
     fn from(error: StoreError) -> Self {
         RecoverError::Read(error.into())
@@ -127,6 +131,7 @@ pub(super) fn recover(with: &Plan<'_>) -> Result<Writer, RecoverError> {
         return Err(RecoverError::RollBack { head: head.seq, anchor, size: height });
     }
     rewrite_tail(engine, &head)?;
+    with.readers.look_again(head.seq)?;
     match follow(with, height, &head) {
         Err(error) if is_of_derived_data(&error, height) => {
             if with.remade.swap(true, Ordering::Relaxed) {
@@ -175,13 +180,11 @@ fn verified_head(engine: &dyn Engine, genesis: &Genesis) -> Result<Head, Recover
     let stored = engine.truth_get(TruthFamily::Meta, HEAD)?;
     let last_root = engine.truth_last_at_or_before(TruthFamily::Roots, &[0xff; 8])?;
     let last_block = engine.truth_last_at_or_before(TruthFamily::Blocks, &[0xff; 8])?;
-    let (Some(stored), Some((root_key, root)), Some((block_key, block))) =
-        (&stored, &last_root, &last_block)
-    else {
-        if stored.is_none() && last_root.is_none() && last_block.is_none() {
-            return Ok(Head { seq: 0, root: genesis.hash.empty(), time: 0 });
-        }
-        return Err(RecoverError::Mismatch { what: "the head", size: 0 });
+    let ((root_key, root), (block_key, block), stored) = match (&last_root, &last_block, &stored) {
+        (Some(root), Some(block), Some(stored)) => (root, block, stored),
+        (None, None, None) => return Ok(Head { seq: 0, root: genesis.hash.empty(), time: 0 }),
+        (Some(_), None, Some(_)) => return Err(RecoverError::Gap { missing: 1 }),
+        _ => return Err(RecoverError::Mismatch { what: "the head", size: 0 }),
     };
     let head = codec::head_of(stored)?;
     let mismatch = |what| RecoverError::Mismatch { what, size: head.seq };
@@ -194,9 +197,13 @@ fn verified_head(engine: &dyn Engine, genesis: &Genesis) -> Result<Head, Recover
     let mut end = block.first;
     for form in block.forms() {
         form?;
-        end += 1;
+        end = end.checked_add(1).ok_or(Damaged("key of a block"))?;
     }
-    if end != head.seq + 1 || block.time != head.time {
+    // Its root is there, and its last group is not.
+    if end <= head.seq {
+        return Err(RecoverError::Gap { missing: end });
+    }
+    if end - 1 != head.seq || block.time != head.time {
         return Err(mismatch("the last block"));
     }
     Ok(head)
@@ -272,12 +279,7 @@ fn writer_at(with: &Plan<'_>, height: Seq) -> Result<Writer, RecoverError> {
             Head { seq: row.seq, root: row.root, time: row.time }
         }
     };
-    let shared = Shared {
-        engine: Arc::clone(&with.engine),
-        overlay: RwLock::new(Overlay::new(head)),
-        genesis: with.genesis.clone(),
-        is_open: AtomicBool::new(true),
-    };
+    let shared = Shared::new(Arc::clone(&with.engine), with.genesis.clone(), head, true);
     let (filter, filter_saved) = seen::filter(engine, with.filter_bytes, height, with.stop)?;
     let shared = Arc::new(shared);
     Ok(Writer { shared, tiles, filter, filter_saved, flusher: None, lag: with.lag })

@@ -14,7 +14,7 @@ use super::writer::{Lag, Writer};
 
 pub use super::recovery::{Anchor, RecoverError};
 
-const GENESIS: &[u8] = b"genesis";
+pub(super) const GENESIS: &[u8] = b"genesis";
 
 /// What does not change while the ledger is open.
 #[derive(Clone, Copy, Debug)]
@@ -81,8 +81,7 @@ impl Store {
             }
         };
         let empty = super::Head { seq: 0, root: genesis.hash.empty(), time: 0 };
-        let overlay = parking_lot::RwLock::new(Overlay::new(empty));
-        let shared = Arc::new(Shared { engine, overlay, genesis, is_open: AtomicBool::new(false) });
+        let shared = Arc::new(Shared::new(engine, genesis, empty, false));
         let (writer_out, stop) = (Arc::default(), Stop::default());
         Ok(Store { shared, options, writer_out, stop, remade: AtomicBool::new(false) })
     }

@@ -21,6 +21,8 @@ use crate::ledger::plan::{Group, Outcome};
 use crate::ledger::request::{Grants, Item, Request};
 use crate::ledger::testing::{Book, entry, request};
 
+mod gaps;
+
 type Memory = Faulty<MemoryEngine>;
 
 fn engine() -> Arc<Memory> {

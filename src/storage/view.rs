@@ -6,7 +6,7 @@
 
 use std::ops::Bound::{Excluded, Included};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{RwLock, RwLockReadGuard};
 
@@ -33,9 +33,26 @@ pub(super) struct Shared {
     /// A writer was given out once, so that the overlay has the verified end of the log; and derived
     /// data is not being made anew.
     pub(super) is_open: AtomicBool,
+    /// The first entry that somebody looked for within the log and did not find; [`Seq::MAX`]: none.
+    missing: AtomicU64,
 }
 
 impl Shared {
+    pub(super) fn new(
+        engine: Arc<dyn Engine>,
+        genesis: Genesis,
+        head: Head,
+        is_open: bool,
+    ) -> Self {
+        Shared {
+            engine,
+            overlay: RwLock::new(Overlay::new(head)),
+            genesis,
+            is_open: AtomicBool::new(is_open),
+            missing: AtomicU64::new(Seq::MAX),
+        }
+    }
+
     pub(super) fn head(&self) -> Head {
         self.overlay.read().head
     }
@@ -59,8 +76,30 @@ impl Shared {
     pub(super) fn block_of(&self, seq: Seq) -> Result<Block, ReadError> {
         let found =
             self.engine.truth_last_at_or_before(TruthFamily::Blocks, &codec::seq_key(seq))?;
-        let (key, value) = found.ok_or(ReadError::Missing(seq))?;
+        let (key, value) = found.ok_or_else(|| self.miss(seq))?;
         Ok(Block::parse(codec::seq_of(&key)?, value)?)
+    }
+
+    /// The error of an entry that is not there although the log reaches further: noted for the
+    /// committer, since whoever reads has no say in what follows from it.
+    pub(super) fn miss(&self, seq: Seq) -> ReadError {
+        self.missing.fetch_min(seq, Ordering::AcqRel);
+        ReadError::Missing(seq)
+    }
+
+    pub(super) fn missing(&self) -> Option<Seq> {
+        Some(self.missing.load(Ordering::Acquire)).filter(|seq| *seq != Seq::MAX)
+    }
+
+    /// Looks again for what was missed: a verification must not pass over a hole that is known.
+    /// What lies behind the end of the log was missed by a writer whose memory was wrong.
+    pub(super) fn look_again(&self, end: Seq) -> Result<(), ReadError> {
+        let Some(seq) = self.missing() else { return Ok(()) };
+        if seq <= end && self.block_of(seq)?.form(seq)?.is_none() {
+            return Err(ReadError::Missing(seq));
+        }
+        self.missing.store(Seq::MAX, Ordering::Release);
+        Ok(())
     }
 
     /// Roots of groups that end after `since`, in order.

@@ -143,6 +143,10 @@ impl Writer {
             return Err(StoreError::DerivedDamaged(found).into());
         }
         let head = self.shared.head();
+        // A number is assigned where the tree ends, and the log with it: else one would be left out.
+        if self.tiles.size() != head.seq {
+            return Err(self.shared.miss(self.tiles.size().min(head.seq) + 1));
+        }
         let facts = prefetch(self, group)?;
         let plan = plan(head.seq, facts, group);
         let mut block = BlockBuilder::new(group.now, plan.entries_count());
@@ -296,7 +300,7 @@ impl Source for Writer {
                 last = Some(self.shared.block_of(seq)?);
             }
             let form = last.as_ref().map(|block| block.form(seq)).transpose()?.flatten();
-            let form = form.ok_or(ReadError::Missing(seq))?;
+            let form = form.ok_or_else(|| self.shared.miss(seq))?;
             let entry = crate::ledger::encode::decode(form).map_err(|_| codec::Damaged("entry"))?;
             found.push(entry.entry);
         }

@@ -190,7 +190,8 @@ pub trait Engine: Send + Sync + 'static {
     /// durable at all.
     ///
     /// # Errors
-    /// After an error nothing more is promised than before.
+    /// After an error nothing more is promised than before, and of the last batch nothing at all: the
+    /// caller writes it again.
     fn derived_flush(&self) -> Result<(), StoreError>;
 
     /// Empties all derived families for a rebuild from truth, durably and all at once.

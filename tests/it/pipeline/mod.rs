@@ -4,6 +4,7 @@ mod admission;
 mod bounds;
 mod crashes;
 mod drains;
+mod gaps;
 mod history;
 mod holds;
 mod order;

@@ -76,7 +76,7 @@ impl Daemon {
         });
         let (api, metrics) = (String::new(), String::new());
         let mut daemon = Daemon { child, log, lines: Vec::new(), api, metrics };
-        let up = daemon.await_line("ron-ledgerd is up");
+        let up = daemon.line("ron-ledgerd is up");
         let up: serde_json::Value = serde_json::from_str(&up).unwrap();
         let url = |scheme, field| format!("{scheme}://{}", up[field].as_str().unwrap());
         let scheme = if up["tls"] == true { "https" } else { "http" };
@@ -103,6 +103,14 @@ impl Daemon {
         child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
         assert!(!said.contains("ron-ledgerd is up"), "it starts:\n{said}");
         (child.wait().unwrap().code(), said)
+    }
+
+    /// A line of the log with this text: one that was said already, or the next one.
+    pub fn line(&mut self, text: &str) -> String {
+        match self.lines.iter().find(|line| line.contains(text)) {
+            Some(line) => line.clone(),
+            None => self.await_line(text),
+        }
     }
 
     /// The next line of the log, now or later, with this text.

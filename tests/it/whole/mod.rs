@@ -2,6 +2,7 @@
 
 mod amnesia;
 mod command_line;
+mod crash_loop;
 mod determinism;
 mod kills;
 mod lives;

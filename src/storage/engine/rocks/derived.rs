@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::RwLock;
-use rocksdb::{DB, ErrorKind};
+use parking_lot::{Mutex, RwLock};
+use rocksdb::{DB, ErrorKind, Options};
 
 use super::options::{self, RocksOptions, Shared};
 use super::{StoreError, backend};
@@ -29,6 +29,16 @@ pub(super) struct Derived {
     db: RwLock<Option<DB>>,
     damaged: AtomicBool,
     is_new: bool,
+    writes: Mutex<Writes>,
+}
+
+/// What RocksDB was given and has not confirmed.
+#[derive(Default)]
+struct Writes {
+    /// Batches that memtables alone have, and that nobody will write again.
+    unflushed: u64,
+    /// The disk has failed, after which RocksDB takes nothing until it is opened anew.
+    stopped: bool,
 }
 
 impl Derived {
@@ -48,6 +58,7 @@ impl Derived {
             damaged: AtomicBool::new(directory.join(MARK).exists()),
             // RocksDB writes CURRENT last when it makes an instance.
             is_new: !directory.join(DIR).join("CURRENT").exists(),
+            writes: Mutex::default(),
         };
         match derived.instance()? {
             Ok(db) => *derived.db.write() = Some(db),
@@ -73,13 +84,70 @@ impl Derived {
         self.run("read", is_damage, operation)
     }
 
-    /// One write. That the disk takes nothing says nothing of what is there, and reads go on.
-    pub(super) fn write<T>(
+    /// Writes a batch, at the first try after a failure of the disk to an instance opened anew.
+    pub(super) fn write(
+        &self,
+        operation: impl FnOnce(&DB) -> Result<(), rocksdb::Error>,
+    ) -> Result<(), StoreError> {
+        let mut writes = self.writes.lock();
+        if writes.stopped {
+            self.reopen(&writes)?;
+            writes.stopped = false;
+        }
+        self.change("write to", &mut writes.stopped, operation)?;
+        writes.unflushed += 1;
+        Ok(())
+    }
+
+    /// Flushes all that was written. After an error the last batch is the caller's to write again.
+    pub(super) fn flush(
+        &self,
+        operation: impl FnOnce(&DB) -> Result<(), rocksdb::Error>,
+    ) -> Result<(), StoreError> {
+        let mut writes = self.writes.lock();
+        let done = self.change("flush", &mut writes.stopped, operation);
+        writes.unflushed = if done.is_ok() { 0 } else { writes.unflushed.saturating_sub(1) };
+        done
+    }
+
+    /// That the disk takes nothing says nothing of what is there, and reads go on.
+    fn change(
         &self,
         verb: &'static str,
-        operation: impl FnOnce(&DB) -> Result<T, rocksdb::Error>,
-    ) -> Result<T, StoreError> {
-        self.run(verb, |error| error.kind() == ErrorKind::Corruption, operation)
+        stopped: &mut bool,
+        operation: impl FnOnce(&DB) -> Result<(), rocksdb::Error>,
+    ) -> Result<(), StoreError> {
+        self.run(
+            verb,
+            |error| error.kind() == ErrorKind::Corruption,
+            |db| operation(db).inspect_err(|error| *stopped |= stops_writes(error)),
+        )
+    }
+
+    /// Closes the instance and opens it again, without what only its memtables had. Where it cannot be
+    /// opened for writes it is opened for reads, until the next try.
+    fn reopen(&self, writes: &Writes) -> Result<(), StoreError> {
+        if writes.unflushed > 0 {
+            let message = "the disk failed before what the start made up was flushed: restart";
+            return Err(StoreError::Backend { verb: "write to", message: message.into() });
+        }
+        let mut db = self.db.write();
+        drop(db.take());
+        let opened = self.instance().and_then(|opened| {
+            opened.map_err(backend("open derived data, after a failed write, of"))
+        });
+        if let Err(error) = opened {
+            let (directory, options) = (self.directory.join(DIR), self.instance_options());
+            let families = options::derived_families(&self.shared);
+            match DB::open_cf_descriptors_read_only(&options, &directory, families, false) {
+                Ok(readable) => *db = Some(readable),
+                Err(error) => self.mark(&error.into_string()),
+            }
+            return Err(error);
+        }
+        *db = opened.ok();
+        tracing::warn!("derived data is opened anew after a failed write");
+        Ok(())
     }
 
     fn run<T>(
@@ -105,6 +173,7 @@ impl Derived {
     /// Puts an empty instance into its place. One rename decides: a crash before it leaves all as it
     /// was, the mark included, and one after it an instance that is made by the next opening.
     pub(super) fn wipe(&self) -> Result<(), StoreError> {
+        let mut writes = self.writes.lock();
         let mut db = self.db.write();
         drop(db.take());
         let old = self.directory.join(OLD);
@@ -113,6 +182,7 @@ impl Derived {
         *db = Some(self.instance()?.map_err(backend("make derived data of"))?);
         files::remove_durably(&self.directory.join(MARK))?;
         self.damaged.store(false, Ordering::Release);
+        *writes = Writes::default();
         files::remove_tree(&old)?;
         Ok(())
     }
@@ -121,9 +191,12 @@ impl Derived {
     fn instance(&self) -> Result<Result<DB, rocksdb::Error>, StoreError> {
         let directory = self.directory.join(DIR);
         files::create_dir_private(&directory)?;
-        let options = options::derived_instance(&self.options, &self.shared);
         let families = options::derived_families(&self.shared);
-        Ok(DB::open_cf_descriptors(&options, &directory, families))
+        Ok(DB::open_cf_descriptors(&self.instance_options(), &directory, families))
+    }
+
+    fn instance_options(&self) -> Options {
+        options::derived_instance(&self.options, &self.shared)
     }
 
     fn mark(&self, message: &str) {
@@ -150,4 +223,9 @@ fn is_damage(error: &rocksdb::Error) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether RocksDB takes no more writes after this error. When room was short it goes on by itself.
+fn stops_writes(error: &rocksdb::Error) -> bool {
+    error.kind() == ErrorKind::IOError && !error.as_ref().contains("No space left on device")
 }

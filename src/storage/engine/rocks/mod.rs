@@ -12,6 +12,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use rocksdb::{ColumnFamily, DB, DBRawIterator, FlushOptions, ReadOptions, WriteBatch, properties};
@@ -61,13 +62,18 @@ impl RocksEngine {
         let truth_is_new = !truth_dir.join("CURRENT").exists();
         files::create_dir_private(&truth_dir)?;
         let shared = Arc::new(Shared::new(options));
-        let truth_options = options::truth_instance(options, &shared);
-        let families = options::truth_families(&shared);
-        let truth = DB::open_cf_descriptors(&truth_options, &truth_dir, families)
-            .map_err(backend("open truth of"))?;
+        let (truth, derived) = open_both(
+            || {
+                let truth_options = options::truth_instance(options, &shared);
+                let families = options::truth_families(&shared);
+                DB::open_cf_descriptors(&truth_options, &truth_dir, families)
+                    .map_err(backend("open truth of"))
+            },
+            || Derived::open(directory, options, &shared),
+        );
         Ok(Self {
-            truth,
-            derived: Derived::open(directory, options, &shared)?,
+            truth: truth?,
+            derived: derived?,
             shared,
             writer: Mutex::new(()),
             poisoned: AtomicBool::new(false),
@@ -212,7 +218,7 @@ impl Engine for RocksEngine {
     }
 
     fn derived_write(&self, batch: DerivedBatch) -> Result<(), StoreError> {
-        self.derived.write("write to", |db| {
+        self.derived.write(|db| {
             let mut write = WriteBatch::with_capacity_bytes(2 * batch.bytes() as usize);
             for (family, key, value) in batch.into_sorted() {
                 match value {
@@ -225,7 +231,7 @@ impl Engine for RocksEngine {
     }
 
     fn derived_flush(&self) -> Result<(), StoreError> {
-        self.derived.write("flush", |db| {
+        self.derived.flush(|db| {
             let families = DerivedFamily::ALL.map(|family| handle(db, family));
             let families: Vec<&&ColumnFamily> = families.iter().collect();
             db.flush_cfs_opt(&families, &FlushOptions::default())
@@ -272,6 +278,26 @@ impl Engine for RocksEngine {
             bytes_own: bytes_own.min(space.bytes_used),
         })
     }
+}
+
+/// Opens the instances side by side: each waits for the disk most of its time.
+fn open_both(
+    truth: impl FnOnce() -> Result<DB, StoreError>,
+    derived: impl FnOnce() -> Result<Derived, StoreError> + Send,
+) -> (Result<DB, StoreError>, Result<Derived, StoreError>) {
+    std::thread::scope(|scope| {
+        let derived = scope.spawn(|| {
+            let started = Instant::now();
+            let opened = derived();
+            tracing::info!(millis = started.elapsed().as_millis() as u64, "derived data is open");
+            opened
+        });
+        let started = Instant::now();
+        let truth = truth();
+        tracing::info!(millis = started.elapsed().as_millis() as u64, "truth is open");
+        let derived = derived.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        (truth, derived)
+    })
 }
 
 /// Poisons the writer unless the write is known to have succeeded: an error and a panic both leave
