@@ -2,7 +2,7 @@
 //!
 //! Leaf index = seq - 1. [`Tiles`] is what a writer keeps: it takes leaf hashes and gives back the
 //! tiles that changed and the root. Whoever can load those tiles can produce proofs ([`inclusion`],
-//! [`consistency`]) without the entries, and whoever has a root can check them.
+//! [`consistency`], [`prove_range`]) without the entries, and whoever has a root can check them.
 //! [`Checkpoint`] and [`SignedNote`] are how a root leaves the ledger.
 
 mod checkpoint;
@@ -11,6 +11,7 @@ mod hash;
 mod key;
 mod note;
 mod proof;
+mod range;
 mod tile;
 mod tiles;
 
@@ -22,6 +23,7 @@ pub use note::{NOTE_BYTES_MAX, NoteError, NoteSignature, SIGNATURES_MAX, SignedN
 pub use proof::{
     ProofError, consistency, inclusion, root_at, verify_consistency, verify_inclusion,
 };
+pub use range::{LeafRange, prove_range, verify_range};
 pub use tile::{TILE_WIDTH, TileError, TileId, TilePath, TilePathError, partial_width};
 pub use tiles::Tiles;
 

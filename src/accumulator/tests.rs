@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::*;
 
 mod growth;
+mod range;
 mod signed;
 
 const ALGOS: [HashAlgo; 2] = [HashAlgo::Sha256, HashAlgo::Blake3];
