@@ -17,6 +17,7 @@ mod checkpoint;
 mod health;
 mod ingest;
 mod observe;
+mod range;
 mod reads;
 
 use actix_web::body::MessageBody;
@@ -157,6 +158,7 @@ fn ledger_routes(routes: &mut ServiceConfig) {
         .service(post("/ingest", ingest::ingest))
         .service(get("/roots", checkpoint::roots))
         .service(get("/checkpoint", checkpoint::checkpoint))
+        .service(get("/proofs/range", range::range))
         .service(get("/entries", reads::entries))
         .service(get("/entries/by-id/{id}", reads::entry_by_id))
         .service(get("/entries/{seq}", reads::entry))

@@ -91,13 +91,14 @@ fn check_refusals(tree: &mut Definition, store: &Store, from: usize, to: usize, 
 
 #[test]
 fn all_ranges_of_small_trees_are_proved_and_nothing_else() {
-    for algo in ALGOS {
+    // Without optimization one of the hashes is slow.
+    for (algo, size_max) in [(HashAlgo::Sha256, 33), (HashAlgo::Blake3, 70)] {
         let (mut tree, store) = (Definition::new(algo, 70), Store::filled(algo, 70));
-        for size in 1..=70 {
+        for size in 1..=size_max {
             for to in 0..=size {
                 for from in 0..=to {
                     check(&mut tree, &store, from, to, size);
-                    if size <= 9 || size % 30 == 3 && to % 9 == 3 && from % 5 == 1 {
+                    if size <= 9 || size % 30 == 3 && to % 9 == 3 && from % 7 == 1 {
                         check_refusals(&mut tree, &store, from, to, size);
                     }
                 }
@@ -115,13 +116,17 @@ fn ranges_of_larger_trees_are_proved() {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (seed >> 33) as usize % bound
     };
-    for _ in 0..300 {
+    for _ in 0..200 {
         let size = 1 + below(2_000);
         let to = below(size + 1);
         let from = below(to + 1);
         check(&mut tree, &store, from, to, size);
     }
     check_refusals(&mut tree, &store, 700, 713, 2_000);
+    let algo = HashAlgo::Sha256;
+    let (mut tree, store) = (Definition::new(algo, 300), Store::filled(algo, 300));
+    check_refusals(&mut tree, &store, 255, 258, 300);
+    check(&mut tree, &store, 3, 299, 300);
 }
 
 #[test]
