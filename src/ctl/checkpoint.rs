@@ -64,7 +64,7 @@ fn read(note: &str, key: Option<&VerifierKey>) -> Result<Checkpoint, CtlError> {
     }
 }
 
-fn read_key(path: &std::path::Path) -> Result<VerifierKey, CtlError> {
+pub(super) fn read_key(path: &std::path::Path) -> Result<VerifierKey, CtlError> {
     let problem = |error: &dyn std::fmt::Display| {
         CtlError::usage(format_args!("{}: {error}", path.display()))
             .hint("`key show > FILE` on the ledger's machine writes one")

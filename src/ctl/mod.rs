@@ -8,6 +8,7 @@ mod error;
 mod ui;
 
 mod account;
+mod audit;
 mod bench;
 mod cap;
 mod checkpoint;
@@ -64,6 +65,8 @@ enum Command {
     Supply(supply::SupplyArgs),
     Checkpoint(checkpoint::CheckpointArgs),
     #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    #[command(subcommand)]
     SafeMode(operate::SafeModeCommand),
     Freeze(operate::FreezeArgs),
     Unfreeze(operate::UnfreezeArgs),
@@ -104,6 +107,7 @@ impl Command {
             Command::Hold(args) => hold::run(args, context).await,
             Command::Supply(args) => supply::run(args, context).await,
             Command::Checkpoint(args) => checkpoint::run(args, context).await,
+            Command::Audit(command) => audit::run(command, context).await,
             Command::SafeMode(command) => operate::safe_mode(command, context).await,
             Command::Freeze(_) => operate::give(OrderName::Freeze, false, context).await,
             Command::Unfreeze(_) => operate::give(OrderName::Unfreeze, false, context).await,

@@ -178,8 +178,12 @@ pub fn is_expire(entry: &Sequenced) -> bool {
     entry.entry.kind == Kind::Expire
 }
 
-/// What can be seen of a group without its state.
-fn check_form(head: Seq, entries: &[Sequenced]) -> Result<(), Violation> {
+/// What can be seen of a group without its state: that its entries follow `head`, that Expires come
+/// first, that no client uses an id of the ledger, and that no unit goes on after it.
+///
+/// # Errors
+/// The first entry that is wrong.
+pub fn check_form(head: Seq, entries: &[Sequenced]) -> Result<(), Violation> {
     let mut clients = false;
     for (seq, entry) in (head + 1..).zip(entries) {
         let wrong = |problem: &'static str| Err(Violation { seq, problem: problem.into() });

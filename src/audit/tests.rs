@@ -1,0 +1,1 @@
+//! Exports against everything that is no export.
