@@ -82,7 +82,8 @@ impl LeafRange {
         let mut span: u64 = 1;
         // A subtree is complete with its right half when it begins within the range.
         while self.to.is_multiple_of(2 * span) && self.to - 2 * span >= self.from {
-            let left = self.roots.pop().expect("the left half lies in the range and is one subtree");
+            let left =
+                self.roots.pop().expect("the left half lies in the range and is one subtree");
             node = self.algo.node(&left, &node);
             span *= 2;
         }

@@ -10,7 +10,8 @@ use crate::accumulator::{
 use crate::storage::files::{FileError, create_dir_private, write_durably};
 use crate::storage::store::Anchor;
 
-const FILE: &str = "checkpoint";
+/// The name of the file, in its directory.
+pub const SIGNED_FILE: &str = "checkpoint";
 
 /// Where signed notes are kept; the root publisher is the only one that writes them.
 pub struct SignedNotes {
@@ -49,7 +50,7 @@ impl SignedNotes {
     /// When the directory cannot be made or is open to others.
     pub fn in_dir(dir: &Path, signer: Signer) -> Result<Self, SignedError> {
         create_dir_private(dir)?;
-        Ok(SignedNotes { signer, place: Place::Dir(dir.join(FILE)) })
+        Ok(SignedNotes { signer, place: Place::Dir(dir.join(SIGNED_FILE)) })
     }
 
     /// For a ledger that forgets.

@@ -67,7 +67,9 @@ pub enum ExportError {
     #[error("the ledger's answer cannot be exported: {0}")]
     Strange(String),
     /// The range goes beyond what is signed.
-    #[error("entries {from} to {to} are not published: the last signed checkpoint is of size {size}")]
+    #[error(
+        "entries {from} to {to} are not published: the last signed checkpoint is of size {size}"
+    )]
     NotPublished {
         /// The first entry that was asked for.
         from: Seq,
@@ -221,7 +223,8 @@ mod tests {
         assert_eq!("1:latest".parse(), range(1, None));
         assert_eq!("5:9".parse(), range(5, Some(9)));
         assert_eq!("5:5".parse(), range(5, Some(5)));
-        for bad in ["", ":", "5", "9:5", "0:0", "a:b", "1:", ":latest", "latest:1", "-1:2", "1:2:3"] {
+        for bad in ["", ":", "5", "9:5", "0:0", "a:b", "1:", ":latest", "latest:1", "-1:2", "1:2:3"]
+        {
             assert!(bad.parse::<Range>().is_err(), "{bad}");
         }
     }

@@ -148,7 +148,10 @@ impl EntryLine<'_> {
             ("capability_ref", self.capability_ref.0 == entry.capability.as_str()),
             ("kid", self.kid.0 == entry.kid.as_str()),
             ("v", self.v == ENTRY_VERSION),
-            ("counterparty", is(&self.counterparty, entry.counterparty.as_ref().map(|a| a.as_str()))),
+            (
+                "counterparty",
+                is(&self.counterparty, entry.counterparty.as_ref().map(|a| a.as_str())),
+            ),
             (
                 "reference",
                 match (&self.reference, &entry.reference) {

@@ -9,10 +9,8 @@ mod lines;
 mod report;
 mod rules;
 mod sources;
-mod verify;
-
-#[cfg(feature = "rocks")]
 mod store;
+mod verify;
 
 #[cfg(test)]
 mod tests;
@@ -22,6 +20,7 @@ pub use export::{ExportError, Exported, Range, export};
 pub use format::{EntryLine, FORMAT, Header, LINE_BYTES_MAX, Trailer, VERSION};
 pub use report::{AuditError, Check, Finding, NotChecked, Report};
 pub use sources::{FilePrefixes, LedgerPrefixes, Prefixes};
+pub use store::verify_engine;
 #[cfg(feature = "rocks")]
 pub use store::verify_store;
 pub use verify::{UNIT_ENTRIES_MAX, verify_export};

@@ -8,7 +8,6 @@ use super::report::{Check, Finding, NotChecked};
 use super::verify::UNIT_ENTRIES_MAX;
 use crate::ledger::entry::{EntryId, Millis, Seq, Sequenced};
 use crate::ledger::idempotency::IdemDigest;
-use crate::ledger::reason::Reason;
 use crate::ledger::replay::{
     Originals, Replay, ReplayError, Violation, check_form, is_expire, units_of,
 };
@@ -120,9 +119,7 @@ impl Judge {
 }
 
 fn of_violation(violation: Violation) -> Finding {
-    let told = violation.problem.as_ref();
-    let repeats = told.starts_with("it repeats") || told.starts_with(Reason::Conflict.as_str());
-    let check = if repeats { Check::Uniqueness } else { Check::Replay };
+    let check = if violation.repeats { Check::Uniqueness } else { Check::Replay };
     Finding::of(violation.seq, check, violation.problem)
 }
 
@@ -175,7 +172,11 @@ impl Part {
                 return wrong(entry.seq, Check::Uniqueness, "its id is there before");
             }
             if !is_expire(entry) && !self.tuples.insert(IdemDigest::of(&entry.entry)) {
-                return wrong(entry.seq, Check::Uniqueness, "its idempotency tuple is there before");
+                return wrong(
+                    entry.seq,
+                    Check::Uniqueness,
+                    "its idempotency tuple is there before",
+                );
             }
         }
         self.time = time;

@@ -93,7 +93,8 @@ impl LedgerPrefixes {
         let proof = proof.map_err(|error| strange(&self.client, &error))?;
         let range = LeafRange::new(self.hash, size);
         let tree = range.before(whole, &proof, &self.checkpoint.root()).map_err(|error| {
-            let problem = format!("it does not show that its checkpoint has {size} entries: {error}");
+            let problem =
+                format!("it does not show that its checkpoint has {size} entries: {error}");
             strange(&self.client, &problem)
         })?;
         Ok(tree.root(self.hash))

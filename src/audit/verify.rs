@@ -20,18 +20,15 @@ pub const UNIT_ENTRIES_MAX: usize = 4096;
 /// Batches of lines that the reading thread is ahead.
 const AHEAD: usize = 8;
 
-const TIMES: NotChecked = NotChecked {
+pub(super) const TIMES: NotChecked = NotChecked {
     what: "that entries were committed at the times that the export says",
     why: "no hash of the ledger covers these times",
 };
-const RIGHTS: NotChecked = NotChecked {
+pub(super) const RIGHTS: NotChecked = NotChecked {
     what: "that whoever wrote an entry had the right to",
     why: "capabilities are not part of the log",
 };
-const CUT: NotChecked = NotChecked {
-    what: "the last unit",
-    why: "it goes on after the range",
-};
+const CUT: NotChecked = NotChecked { what: "the last unit", why: "it goes on after the range" };
 
 /// Verifies the export at `path` against the ledger's key. `progress` is told of entries as they are
 /// done.

@@ -9,7 +9,8 @@ use super::ui::or_dash;
 use super::{CtlError, Exit};
 use crate::accumulator::VerifierKey;
 use crate::audit::{
-    self, AuditError, Comparison, ExportError, FilePrefixes, LedgerPrefixes, Prefixes, Range, Report,
+    self, AuditError, Comparison, ExportError, FilePrefixes, LedgerPrefixes, Prefixes, Range,
+    Report,
 };
 
 /// Export a ledger, verify it without a server, compare two
@@ -147,7 +148,8 @@ fn show_report(report: &Report, context: &Context) -> Result<(), CtlError> {
         table.add_row(["root", &or_dash(report.root)]);
         table.add_row(["without a finding", &report.entries.to_string()]);
         table.add_row(["accounts", &report.accounts.to_string()]);
-        let named = |check| serde_json::to_value(check).map(|name| name.as_str().map(str::to_owned));
+        let named =
+            |check| serde_json::to_value(check).map(|name| name.as_str().map(str::to_owned));
         let names = report.checked.iter().filter_map(|check| named(check).ok().flatten());
         table.add_row(["checked", &names.collect::<Vec<_>>().join(", ")]);
         for not in &report.not_checked {
@@ -217,8 +219,9 @@ impl From<ExportError> for CtlError {
         match error {
             ExportError::Client(error) => error.into(),
             ExportError::Strange(_) => CtlError::new(Exit::Unverified, error),
-            ExportError::NotPublished { .. } => CtlError::new(Exit::Refused, error)
-                .hint("`checkpoint` shows what is published"),
+            ExportError::NotPublished { .. } => {
+                CtlError::new(Exit::Refused, error).hint("`checkpoint` shows what is published")
+            }
             ExportError::Io { source, path } if path == Path::new("-") => source.into(),
             ExportError::File(_) | ExportError::Io { .. } => CtlError::internal(error),
         }

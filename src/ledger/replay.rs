@@ -12,6 +12,7 @@ use super::idempotency::IdemDigest;
 use super::names::{AccountKey, Asset};
 use super::plan::{Group, Outcome, Plan, plan};
 use super::prefetch::{Source, prefetch};
+use super::reason::Reason;
 use super::request::{Grants, Item, Request};
 use super::state::{Account, Delta, Hold, HoldState, IdRecord, Map, Supply};
 
@@ -33,6 +34,14 @@ pub struct Violation {
     pub seq: Seq,
     /// What is wrong with it.
     pub problem: Cow<'static, str>,
+    /// Its id or its tuple is that of an entry before it.
+    pub repeats: bool,
+}
+
+impl Violation {
+    fn of(seq: Seq, problem: impl Into<Cow<'static, str>>) -> Self {
+        Violation { seq, problem: problem.into(), repeats: false }
+    }
 }
 
 /// Why a replay ends before the log does.
@@ -89,8 +98,8 @@ impl Replay {
     ) -> Result<(), ReplayError<O::Error>> {
         check_form(self.head, &entries)?;
         if time < self.time {
-            let problem = "it was committed before the entry in front of it".into();
-            return Err(Violation { seq: self.head + 1, problem }.into());
+            let problem = "it was committed before the entry in front of it";
+            return Err(Violation::of(self.head + 1, problem).into());
         }
         let expire_max = entries.iter().take_while(|entry| is_expire(entry)).count();
         let units = units_of(entries.drain(expire_max..));
@@ -100,11 +109,26 @@ impl Replay {
         let facts = prefetch(&view, &group).map_err(ReplayError::Original)?;
         let plan = plan(self.head, facts, &group);
         check_expired(&plan, &entries)?;
-        check_accepted(&plan)?;
+        check_accepted(&plan).map_err(|violation| {
+            let at = (violation.seq - plan.first_seq) as usize - plan.expired.len();
+            let repeats = self.repeats(units.iter().flat_map(|unit| &unit.items), at);
+            Violation { repeats, ..violation }
+        })?;
         self.head += plan.entries_count() as Seq;
         self.time = time;
         self.absorb(plan.delta);
         Ok(())
+    }
+
+    /// Whether item `at` of a group has the id or the tuple of an item or an entry before it.
+    fn repeats<'a>(&self, mut items: impl Iterator<Item = &'a Item>, at: usize) -> bool {
+        let before: Vec<&Item> = items.by_ref().take(at).collect();
+        let Some(item) = items.next() else { return false };
+        let is_same =
+            |known: &&Item| known.entry.id == item.entry.id || known.digest == item.digest;
+        self.state.ids.contains_key(&item.entry.id)
+            || self.state.idem.contains_key(&item.digest)
+            || before.iter().any(is_same)
     }
 
     fn absorb(&mut self, delta: Delta) {
@@ -186,7 +210,7 @@ pub fn is_expire(entry: &Sequenced) -> bool {
 pub fn check_form(head: Seq, entries: &[Sequenced]) -> Result<(), Violation> {
     let mut clients = false;
     for (seq, entry) in (head + 1..).zip(entries) {
-        let wrong = |problem: &'static str| Err(Violation { seq, problem: problem.into() });
+        let wrong = |problem: &'static str| Err(Violation::of(seq, problem));
         if entry.seq != seq {
             return wrong("another entry belongs here");
         }
@@ -199,10 +223,7 @@ pub fn check_form(head: Seq, entries: &[Sequenced]) -> Result<(), Violation> {
         }
     }
     match entries.last() {
-        Some(last) if last.linked => {
-            let problem = "its group ends within a unit".into();
-            Err(Violation { seq: last.seq, problem })
-        }
+        Some(last) if last.linked => Err(Violation::of(last.seq, "its group ends within a unit")),
         _ => Ok(()),
     }
 }
@@ -215,7 +236,7 @@ fn check_expired(plan: &Plan, logged: &[Sequenced]) -> Result<(), Violation> {
             Some(_) => "the ledger would have expired another hold, or with other fields",
             None => "no hold is due",
         };
-        return Err(Violation { seq: logged.seq, problem: problem.into() });
+        return Err(Violation::of(logged.seq, problem));
     }
     Ok(())
 }
@@ -230,15 +251,16 @@ fn check_accepted(plan: &Plan) -> Result<(), Violation> {
             Outcome::Committed(_) => break,
             Outcome::Replayed(original) => format!("it repeats entry {original}").into(),
             Outcome::Rejected(reject) => {
-                let told = format!("{}: {}", reject.reason, reject.details).into();
-                if reject.reason == super::reason::Reason::AtomicAborted {
-                    fallen.get_or_insert(Violation { seq, problem: told });
+                let told: Cow<'static, str> =
+                    format!("{}: {}", reject.reason, reject.details).into();
+                if reject.reason == Reason::AtomicAborted {
+                    fallen.get_or_insert(Violation::of(seq, told));
                     continue;
                 }
                 told
             }
         };
-        return Err(Violation { seq, problem });
+        return Err(Violation::of(seq, problem));
     }
     fallen.map_or(Ok(()), Err)
 }

@@ -10,6 +10,7 @@ pub mod files;
 pub mod genesis;
 pub mod reader;
 pub mod store;
+pub mod walk;
 pub mod writer;
 
 mod block;

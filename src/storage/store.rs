@@ -14,7 +14,7 @@ use super::writer::{Lag, Writer};
 
 pub use super::recovery::{Anchor, RecoverError};
 
-const GENESIS: &[u8] = b"genesis";
+pub(super) const GENESIS: &[u8] = b"genesis";
 
 /// What does not change while the ledger is open.
 #[derive(Clone, Copy, Debug)]
