@@ -18,6 +18,7 @@ use crate::storage::reader::Stored;
 mod compared;
 mod flips;
 mod lies;
+mod stores;
 
 const ORIGIN: &str = "ledger.example/a";
 
