@@ -37,7 +37,7 @@ fn main() {
     write_export(entries, &path, &signer);
     let bytes = std::fs::metadata(&path).map_or(0, |found| found.len());
     let (started, before) = (Instant::now(), resident_kib());
-    let report = verify_export(&path, signer.verifier_key(), &|_| ()).expect("it can be read");
+    let report = verify_export(&path, signer.verifier_key(), &|_, _| ()).expect("it can be read");
     let took = started.elapsed().as_secs_f64();
     assert_eq!(report.problem, None);
     println!(

@@ -17,7 +17,8 @@ const NO_DERIVED: NotChecked = NotChecked {
     why: "they are new or damaged: the next start makes them anew from the log",
 };
 
-/// Verifies what is in `engine`. `note` is the last checkpoint that was signed for it.
+/// Verifies what is in `engine`. `note` is the last checkpoint that was signed for it; `progress` is told
+/// how many more entries are done, and how many there are in all.
 ///
 /// # Errors
 /// [`AuditError::Store`] when there is no ledger to be read.
@@ -25,7 +26,7 @@ pub fn verify_engine(
     engine: &dyn Engine,
     note: Option<&str>,
     key: &VerifierKey,
-    progress: &dyn Fn(u64),
+    progress: &dyn Fn(u64, u64),
 ) -> Result<Report, AuditError> {
     let walk = Walk::new(engine).map_err(|error| AuditError::Store(error.to_string()))?;
     let keys = std::slice::from_ref(key);
@@ -56,17 +57,18 @@ struct StoreAudit<'a> {
 }
 
 impl StoreAudit<'_> {
-    fn follow(&mut self, progress: &dyn Fn(u64)) -> Result<(), Finding> {
+    fn follow(&mut self, progress: &dyn Fn(u64, u64)) -> Result<(), Finding> {
         let origin = &self.walk.genesis().origin;
         if let Some(signed) = self.signed.as_ref().filter(|signed| signed.origin() != origin) {
             let problem = format!("the checkpoint is of {}, the log of {origin}", signed.origin());
             return Err(general(Check::Signature, problem));
         }
         self.derived()?;
+        let total = self.walk.stored_size().map_err(of_walk)?;
         while let Some(group) = self.walk.next_group().map_err(of_walk)? {
             let count = group.entries.len() as u64;
             self.group(group)?;
-            progress(count);
+            progress(count, total);
         }
         let head = self.replay.head();
         if let Some(signed) = self.signed.as_ref().filter(|signed| signed.size() > head) {
@@ -173,7 +175,7 @@ impl Originals for EngineOriginals<'_> {
 pub fn verify_store(
     dir: &std::path::Path,
     key: &VerifierKey,
-    progress: &dyn Fn(u64),
+    progress: &dyn Fn(u64, u64),
 ) -> Result<Report, AuditError> {
     use crate::actors::pipeline::SIGNED_FILE;
     use crate::storage::engine::{RocksEngine, RocksOptions};

@@ -101,7 +101,7 @@ impl Place {
 }
 
 fn verified(path: &Path) -> Report {
-    verify_export(path, signer().verifier_key(), &|_| ()).unwrap()
+    verify_export(path, signer().verifier_key(), &|_, _| ()).unwrap()
 }
 
 fn on(reference: &Entry, kind: Kind, amount: u128, to: Option<&str>) -> Entry {

@@ -30,15 +30,15 @@ pub(super) const RIGHTS: NotChecked = NotChecked {
 };
 const CUT: NotChecked = NotChecked { what: "the last unit", why: "it goes on after the range" };
 
-/// Verifies the export at `path` against the ledger's key. `progress` is told of entries as they are
-/// done.
+/// Verifies the export at `path` against the ledger's key. `progress` is told how many more entries are
+/// done, and how many there are in all.
 ///
 /// # Errors
 /// [`AuditError::Io`]; whatever is wrong with what the file says is in the report.
 pub fn verify_export(
     path: &Path,
     key: &VerifierKey,
-    progress: &dyn Fn(u64),
+    progress: &dyn Fn(u64, u64),
 ) -> Result<Report, AuditError> {
     let mut lines = Lines::open(path)?;
     let header = match lines.header()? {
@@ -89,7 +89,7 @@ impl<'a> Audit<'a> {
         &mut self,
         told: Receiver<Told>,
         key: &VerifierKey,
-        progress: &dyn Fn(u64),
+        progress: &dyn Fn(u64, u64),
     ) -> Result<(), Finding> {
         for told in told {
             match told {
@@ -98,7 +98,7 @@ impl<'a> Audit<'a> {
                     for line in lines {
                         self.entry(line).map_err(|finding| self.placed(finding))?;
                     }
-                    progress(count);
+                    progress(count, self.header.to - self.header.from + 1);
                 }
                 Told::Wrong(finding) => {
                     // What stands before it may be wrong already.

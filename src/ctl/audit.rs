@@ -112,8 +112,8 @@ async fn export(args: ExportArgs, context: &Context) -> Result<(), CtlError> {
 fn verify(args: &VerifyArgs, context: &Context) -> Result<(), CtlError> {
     let key = verifier_key(&args.vkey)?;
     let bar = context.ui.progress(0);
-    let done = |entries| {
-        bar.inc_length(entries);
+    let done = |entries, total| {
+        bar.set_length(total);
         bar.inc(entries);
     };
     let report = match (&args.input, &args.data_dir) {
@@ -129,13 +129,13 @@ fn verify(args: &VerifyArgs, context: &Context) -> Result<(), CtlError> {
 fn verify_store(
     dir: &Path,
     key: &VerifierKey,
-    progress: &dyn Fn(u64),
+    progress: &dyn Fn(u64, u64),
 ) -> Result<Report, AuditError> {
     audit::verify_store(dir, key, progress)
 }
 
 #[cfg(not(feature = "rocks"))]
-fn verify_store(_: &Path, _: &VerifierKey, _: &dyn Fn(u64)) -> Result<Report, AuditError> {
+fn verify_store(_: &Path, _: &VerifierKey, _: &dyn Fn(u64, u64)) -> Result<Report, AuditError> {
     Err(AuditError::Store("this build has no RocksDB (feature `rocks`): verify an export".into()))
 }
 

@@ -115,6 +115,19 @@ impl<'a> Walk<'a> {
         self.height
     }
 
+    /// The size that the stored head claims.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn stored_size(&self) -> Result<Seq, WalkError> {
+        Ok(self.stored_head()?.map_or(0, |head| head.seq))
+    }
+
+    fn stored_head(&self) -> Result<Option<Head>, WalkError> {
+        let stored = self.engine.truth_get(TruthFamily::Meta, HEAD)?;
+        Ok(stored.map(|bytes| codec::head_of(&bytes)).transpose()?)
+    }
+
     /// The next group; `None` after the last, once the stored head is what the log makes.
     ///
     /// # Errors
@@ -203,8 +216,7 @@ impl<'a> Walk<'a> {
         if has_more_roots {
             return differs("a stored root beyond the log");
         }
-        let stored = self.engine.truth_get(TruthFamily::Meta, HEAD)?;
-        let stored = stored.map(|bytes| codec::head_of(&bytes)).transpose()?;
+        let stored = self.stored_head()?;
         let made = Head { seq: size, root: self.tiles.root(), time: self.time };
         if stored.is_some_and(|head| head != made) || stored.is_none() && size > 0 {
             return differs("the stored head");

@@ -45,7 +45,7 @@ fn filled() -> (Arc<MemoryEngine>, String) {
 }
 
 fn verify(engine: &dyn Engine, note: Option<&str>) -> Report {
-    verify_engine(engine, note, signer().verifier_key(), &|_| ()).unwrap()
+    verify_engine(engine, note, signer().verifier_key(), &|_, _| ()).unwrap()
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn a_store_in_order_is_verified() {
     let unsigned = verify(&*engine, None);
     assert!(unsigned.verified && unsigned.not_checked.len() == report.not_checked.len() + 1);
     let foreign = Signer::new(ORIGIN, &[8; 32]).unwrap();
-    let report = verify_engine(&*engine, Some(&note), foreign.verifier_key(), &|_| ()).unwrap();
+    let report = verify_engine(&*engine, Some(&note), foreign.verifier_key(), &|_, _| ()).unwrap();
     assert_eq!(report.problem.unwrap().check, Check::Signature);
 }
 
@@ -85,7 +85,7 @@ fn a_changed_record_of_truth_is_found() {
             let byte = at % bad.len();
             bad[byte] ^= 1;
             let forged = forged(&engine, family, key, &bad);
-            let found = verify_engine(&forged, Some(&note), signer().verifier_key(), &|_| ());
+            let found = verify_engine(&forged, Some(&note), signer().verifier_key(), &|_, _| ());
             // Without a genesis there is no ledger at all.
             let Ok(report) = found else { continue };
             let problem = report.problem.unwrap_or_else(|| panic!("{family:?} {at}, byte {byte}"));

@@ -44,7 +44,7 @@ async fn exported(client: &Client, range: &str, path: &Path) -> Result<(), Expor
 }
 
 fn verified(path: &Path, key: &VerifierKey) -> Report {
-    let report = verify_export(path, key, &|_| ()).unwrap();
+    let report = verify_export(path, key, &|_, _| ()).unwrap();
     assert_eq!(report.problem, None);
     report
 }
@@ -179,7 +179,7 @@ mod stores {
         let file = keys.dir().join("export");
         exported(&client, "0:latest", &file).await.unwrap();
         let whole = verified(&file, &key);
-        let in_use = verify_store(&data, &key, &|_| ()).unwrap_err().to_string();
+        let in_use = verify_store(&data, &key, &|_, _| ()).unwrap_err().to_string();
         assert!(in_use.contains("in use"), "{in_use}");
         // What a kill leaves, with a log that no table has yet, and what an orderly stop leaves.
         node.kill();
@@ -195,7 +195,7 @@ mod stores {
 
     fn unchanged(data: &Path, key: &VerifierKey, whole: &Report) -> Report {
         let before = all_files(data);
-        let report = verify_store(data, key, &|_| ()).unwrap();
+        let report = verify_store(data, key, &|_, _| ()).unwrap();
         assert_eq!(report.problem, None);
         assert_eq!((report.entries, report.root), (whole.entries, whole.root));
         assert!(all_files(data) == before, "a file was changed, made or removed");
