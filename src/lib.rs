@@ -5,7 +5,7 @@
 //! | floor | modules |
 //! |---|---|
 //! | 0, pure | [`ledger`], [`accumulator`] |
-//! | 1, resources | [`storage`], [`capability`], [`config`], [`telemetry`] |
+//! | 1, resources | [`storage`], [`capability`], [`config`], [`telemetry`], [`upstream`], [`witness`] |
 //! | 2, actors | [`actors`] |
 //! | 3, edges | [`http`], [`client`], [`audit`], [`ctl`] |
 //! | 4, whole | [`app`] and the two binaries |
@@ -26,3 +26,5 @@ pub mod http;
 pub mod ledger;
 pub mod storage;
 pub mod telemetry;
+pub mod upstream;
+pub mod witness;

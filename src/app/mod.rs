@@ -4,7 +4,9 @@ mod listen;
 mod node;
 mod panics;
 mod socket;
+mod watchers;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -84,14 +86,15 @@ pub enum StartError {
 }
 
 /// Runs a node until SIGTERM or SIGINT, or until an actor ends for good. The configuration is
-/// validated.
+/// validated. With `at_least`, a file with a signed checkpoint of this ledger, the ledger must contain
+/// it, and takes no writes otherwise.
 ///
 /// # Errors
 /// [`StartError`]; nothing was served then.
-pub async fn run(config: &Config) -> Result<Exit, StartError> {
+pub async fn run(config: &Config, at_least: Option<&Path>) -> Result<Exit, StartError> {
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut hangup = signal(SignalKind::hangup())?;
-    let pipeline = node::open(config, Probe::none())?;
+    let pipeline = node::open(config, at_least, Probe::none())?;
     let listeners = listen::start(config, &pipeline)?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),

@@ -2,19 +2,21 @@
 
 use std::error::Error;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::accumulator::{HashAlgo, KeyError, Signer};
+use super::watchers::{WatchersError, watchers};
+use crate::accumulator::{HashAlgo, KeyError, NOTE_BYTES_MAX, Signer};
 use crate::actors::mode::{Mode, ModeCell, ModeFile, ModeFileError};
-use crate::actors::pipeline::{Parts, Pipeline, Settings, SignedError, SignedNotes};
+use crate::actors::pipeline::{LogKeys, Parts, Pipeline, Settings, SignedError, SignedNotes};
 use crate::actors::probe::Probe;
 use crate::capability::{
-    CachedVerifier, Keyring, KeyringError, SigningKey, SigningKeyError, Verifier,
+    CachedVerifier, Keyring, KeyringError, SigningKeyError, SigningKeys, Verifier,
 };
 use crate::config::{Config, HashChoice, Profile};
 use crate::ledger::names::Asset;
 use crate::storage::engine::{Engine, MemoryEngine, StoreError};
+use crate::storage::files::read_bounded;
 use crate::storage::genesis::Genesis;
 use crate::storage::store::{RecoverError, Store, StoreOptions};
 use crate::storage::writer::Lag;
@@ -57,6 +59,20 @@ pub enum OpenError {
     /// The last signed checkpoint.
     #[error(transparent)]
     Signed(#[from] SignedError),
+    /// The witnesses.
+    #[error("witness.policy_file: {0}")]
+    Watchers(#[from] WatchersError),
+    /// The checkpoint that the ledger must contain.
+    #[error("--at-least {}: {error}", path.display())]
+    AtLeast {
+        /// The file.
+        path: PathBuf,
+        /// Why it is none.
+        error: SignedError,
+    },
+    /// A micronode begins anew each time.
+    #[error("--at-least: a micronode begins anew at each start, and contains nothing")]
+    NothingLasts,
     /// What the mode was.
     #[error(transparent)]
     Mode(#[from] ModeFileError),
@@ -87,26 +103,32 @@ fn hint(error: &dyn Error) -> &'static str {
 }
 
 /// Opens the ledger of a validated configuration and starts its actors, with a probe in them. Call it
-/// on an actix system.
+/// on an actix system. With `at_least`, a file with a signed checkpoint of this ledger, the ledger must
+/// contain it, and takes no writes otherwise.
 ///
 /// # Errors
 /// [`OpenError`], which names the configuration key to look at.
-pub fn open(config: &Config, probe: Probe) -> Result<Pipeline, OpenError> {
+pub fn open(config: &Config, at_least: Option<&Path>, probe: Probe) -> Result<Pipeline, OpenError> {
     let keyring = Keyring::open(&config.capabilities.keyring_dir)?;
     let cache = &config.capabilities;
     let verifier = Verifier::new(keyring);
     let verifier = CachedVerifier::new(verifier, cache.cache_ttl, cache.cache_entries);
     let (engine, signed, mode): (Arc<dyn Engine>, _, _) = match config.profile {
+        Profile::Micronode if at_least.is_some() => return Err(OpenError::NothingLasts),
         Profile::Micronode => {
             let signed = SignedNotes::in_memory(boot_signer(config)?);
             (memory_engine(config), signed, ModeCell::new(Mode::READY))
         }
         Profile::Macronode => {
-            let signer = lasting_signer(config)?;
+            let keys = lasting_keys(config)?;
             let engine = durable_engine(config)?;
             let dir = &config.node.data_dir;
             let (file, mode) = ModeFile::open(&dir.join(STATE))?;
-            let signed = SignedNotes::in_dir(&dir.join(SIGNED), signer)?;
+            let signed = SignedNotes::in_dir(&dir.join(SIGNED), keys)?;
+            let signed = match at_least {
+                Some(path) => held_to(signed, path)?,
+                None => signed,
+            };
             (engine, signed, ModeCell::kept(mode, file))
         }
     };
@@ -123,7 +145,9 @@ pub fn open(config: &Config, probe: Probe) -> Result<Pipeline, OpenError> {
         filter_bytes: config.derived.filter_bytes,
         lag: Lag { flush: config.derived.flush_entries, max: config.derived.max_lag_entries },
     };
+    let watchers = watchers(&config.witness)?;
     let parts = Parts {
+        watchers,
         store: Arc::new(Store::open(engine, genesis, options)?),
         signed: Arc::new(signed),
         capabilities: Arc::new(verifier),
@@ -132,6 +156,12 @@ pub fn open(config: &Config, probe: Probe) -> Result<Pipeline, OpenError> {
         probe,
     };
     Ok(Pipeline::start(parts, &Settings::of(config))?)
+}
+
+fn held_to(signed: SignedNotes, path: &Path) -> Result<SignedNotes, OpenError> {
+    let refused = |error| OpenError::AtLeast { path: path.to_owned(), error };
+    let note = read_bounded(path, NOTE_BYTES_MAX).map_err(|error| refused(error.into()))?;
+    signed.hold_to(note.unwrap_or_default()).map_err(refused)
 }
 
 /// What the bound leaves after the other two that grow.
@@ -160,17 +190,19 @@ fn durable_engine(_: &Config) -> Result<Arc<dyn Engine>, OpenError> {
     Err(OpenError::NoRocks)
 }
 
-fn lasting_signer(config: &Config) -> Result<Signer, OpenError> {
+fn lasting_keys(config: &Config) -> Result<LogKeys, OpenError> {
     let dir = &config.capabilities.signing_dir;
-    let key = SigningKey::load(dir)?;
-    if key.origin() != config.node.origin {
+    let keys = SigningKeys::load(dir)?;
+    let origin = keys.current().origin();
+    if origin != config.node.origin {
         return Err(OpenError::OtherOrigin {
             dir: dir.clone(),
-            found: key.origin().to_owned(),
+            found: origin.to_owned(),
             wanted: config.node.origin.clone(),
         });
     }
-    Ok(Signer::new(key.origin(), key.seed().expose())?)
+    let previous = keys.previous().map(|key| key.signer()).transpose()?;
+    Ok(LogKeys::new(keys.current().signer()?, previous, keys.retired().to_vec()))
 }
 
 /// A ledger that forgets must never sign two histories under one name: each boot has its own key and

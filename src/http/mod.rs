@@ -8,6 +8,7 @@ pub mod error;
 pub mod parse;
 
 pub mod admin;
+pub mod witness;
 
 mod auth;
 mod body;
@@ -17,8 +18,10 @@ mod checkpoint;
 mod health;
 mod ingest;
 mod observe;
+mod proofs;
 mod range;
 mod reads;
+mod tiles;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{Handler, ServiceFactory, ServiceRequest, ServiceResponse};
@@ -55,6 +58,8 @@ pub struct Settings {
     pub page_max: usize,
     /// Reads need no capability.
     pub open_reads: bool,
+    /// Bundles of entries need no capability.
+    pub public_entries: bool,
     /// For `/version`.
     pub profile: &'static str,
 }
@@ -67,6 +72,7 @@ impl Settings {
             batch_max_entries: config.limits.batch_max_entries,
             page_max: config.limits.page_max,
             open_reads: config.capabilities.open_reads,
+            public_entries: config.tlog.public_entries,
             profile: config.profile.as_str(),
         }
     }
@@ -159,6 +165,9 @@ fn ledger_routes(routes: &mut ServiceConfig) {
         .service(get("/roots", checkpoint::roots))
         .service(get("/checkpoint", checkpoint::checkpoint))
         .service(get("/proofs/range", range::range))
+        .service(get("/proofs/inclusion", proofs::inclusion))
+        .service(get("/proofs/consistency", proofs::consistency))
+        .service(get("/tile/{path}*", tiles::tile))
         .service(get("/entries", reads::entries))
         .service(get("/entries/by-id/{id}", reads::entry_by_id))
         .service(get("/entries/{seq}", reads::entry))

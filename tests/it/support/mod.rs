@@ -7,3 +7,4 @@ pub mod keys;
 pub mod node;
 pub mod picture;
 pub mod sending;
+pub mod witness;
