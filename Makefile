@@ -1,6 +1,6 @@
 # The everyday commands of the project. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test verify-log sim sim-long kills-long model-deep flips power lint build bench restart overload soak \
+.PHONY: help run test verify-log sim sim-long kills-long model-deep flips power lint build bench audit-bench restart overload soak \
 	doc clean-dev
 
 CARGO ?= cargo
@@ -50,6 +50,9 @@ build: ## build both programs
 bench: build ## measure the commit path step by step, then a node over HTTP
 	$(CARGO) bench --locked
 	scripts/bench.sh
+
+audit-bench: ## measure the offline verification of an export: make audit-bench ENTRIES=1000000
+	RON_AUDIT_ENTRIES=$(or $(ENTRIES),1000000) $(CARGO) bench --locked --bench audit
 
 restart: build ## measure kill -9 to ready: make restart ENTRIES=1000000
 	scripts/restart.sh $(or $(ENTRIES),1000000)

@@ -7,7 +7,7 @@
 //! | 0, pure | [`ledger`], [`accumulator`] |
 //! | 1, resources | [`storage`], [`capability`], [`config`], [`telemetry`], [`upstream`], [`witness`] |
 //! | 2, actors | [`actors`] |
-//! | 3, edges | [`http`], [`client`], [`ctl`] |
+//! | 3, edges | [`http`], [`client`], [`audit`], [`ctl`] |
 //! | 4, whole | [`app`] and the two binaries |
 #![forbid(unsafe_code)]
 
@@ -17,6 +17,7 @@ compile_error!("supervision catches panics: do not build with panic = \"abort\""
 pub mod accumulator;
 pub mod actors;
 pub mod app;
+pub mod audit;
 pub mod capability;
 pub mod client;
 pub mod config;

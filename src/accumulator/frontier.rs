@@ -9,7 +9,7 @@ use super::hash::{Hash, HashAlgo};
 const PEAKS_MAX: usize = 64;
 
 /// The largest size that [`Frontier::from_bytes`] accepts: 2^63 - 1 leaves.
-const SIZE_MAX: u64 = u64::MAX >> 1;
+pub(super) const SIZE_MAX: u64 = u64::MAX >> 1;
 
 /// Size and peaks of a log. Holds no heap memory; a clone is a copy of about 2 KiB.
 #[derive(Clone)]
@@ -54,6 +54,20 @@ impl Frontier {
         }
         self.peaks[top] = node;
         self.size = self.size.checked_add(1).expect("2^63 pushes do not happen");
+    }
+
+    /// Appends a perfect subtree of 2^`height` leaves by its root. The size must be a multiple of
+    /// its leaves, and it must not come to more than 2^63 - 1 leaves.
+    pub(super) fn push_subtree(&mut self, algo: HashAlgo, height: u32, root: Hash) {
+        debug_assert!(self.size.trailing_zeros() >= height, "a subtree stands at a multiple of it");
+        let mut top = self.live();
+        let mut node = root;
+        for _ in 0..(self.size >> height).trailing_ones() {
+            top -= 1;
+            node = algo.node(&self.peaks[top], &node);
+        }
+        self.peaks[top] = node;
+        self.size += 1 << height;
     }
 
     /// The root of the log at its present size.

@@ -2,7 +2,7 @@
 //!
 //! Leaf index = seq - 1. [`Tiles`] is what a writer keeps: it takes leaf hashes and gives back the
 //! tiles that changed and the root. Whoever can load those tiles can produce proofs ([`inclusion`],
-//! [`consistency`]) without the entries, and whoever has a root can check them.
+//! [`consistency`], [`prove_range`]) without the entries, and whoever has a root can check them.
 //! [`Checkpoint`] and [`SignedNote`] are how a root leaves the ledger, and [`TlogProof`] how an entry
 //! does that can be checked without it.
 
@@ -14,6 +14,7 @@ mod key;
 mod note;
 mod policy;
 mod proof;
+mod range;
 mod submission;
 mod tile;
 mod tiles;
@@ -29,6 +30,7 @@ pub use policy::{POLICY_BYTES_MAX, POLICY_NAMES_MAX, Policy, PolicyError, Witnes
 pub use proof::{
     ProofError, consistency, inclusion, root_at, verify_consistency, verify_inclusion,
 };
+pub use range::{LeafRange, prove_range, verify_range};
 pub use submission::{SUBMISSION_BYTES_MAX, SUBMISSION_HASHES_MAX, Submission, SubmissionError};
 pub use tile::{TILE_WIDTH, TileError, TileId, TilePath, TilePathError, partial_width};
 pub use tiles::Tiles;

@@ -185,6 +185,16 @@ pub enum ProofError {
         /// The size of the new tree.
         to: u64,
     },
+    /// The range does not lie in the tree.
+    #[error("leaves {from} to {to} are no range of a tree of {size} leaves")]
+    Range {
+        /// The first leaf, from 0.
+        from: u64,
+        /// The leaf after the last.
+        to: u64,
+        /// The size of the tree.
+        size: u64,
+    },
     /// A tile is missing or too short.
     #[error("cannot make the proof")]
     Tile(#[from] TileError),
@@ -247,14 +257,14 @@ fn left_width(leaves: u64) -> u64 {
 
 /// Reads subtree roots out of tiles. Keeps the last tile, since a proof asks for up to eight
 /// nodes of one tile in a row.
-struct TreeReader<F, B> {
+pub(super) struct TreeReader<F, B> {
     algo: HashAlgo,
     load: F,
     last: Option<(TileId, B)>,
 }
 
 impl<F: FnMut(TileId) -> Option<B>, B: AsRef<[u8]>> TreeReader<F, B> {
-    fn new(algo: HashAlgo, load: F) -> Self {
+    pub(super) fn new(algo: HashAlgo, load: F) -> Self {
         TreeReader { algo, load, last: None }
     }
 
@@ -273,7 +283,7 @@ impl<F: FnMut(TileId) -> Option<B>, B: AsRef<[u8]>> TreeReader<F, B> {
     }
 
     /// The root of perfect subtree `index` among those of 2^`height` leaves.
-    fn node(&mut self, height: u32, index: u64) -> Result<Hash, TileError> {
+    pub(super) fn node(&mut self, height: u32, index: u64) -> Result<Hash, TileError> {
         let span = 1_usize << (height % 8);
         let first = index << (height % 8);
         let width = u64::from(TILE_WIDTH);

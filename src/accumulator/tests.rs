@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::*;
 
 mod growth;
+mod range;
 mod signed;
 mod tlog_proof;
 

@@ -37,7 +37,7 @@ use crate::telemetry::{Metrics, Queue};
 pub use super::admin::Order;
 pub use super::disk::Marks;
 pub use super::publisher::Published;
-pub use super::signed::{LogKeys, SignedError, SignedNotes};
+pub use super::signed::{LogKeys, SIGNED_FILE, SignedError, SignedNotes};
 pub use super::ticket::{Answer, Bearer, Submission};
 pub use super::wiring::{Parts, Settings};
 pub use super::witnesses::Watchers;

@@ -10,7 +10,8 @@ use crate::accumulator::{
 use crate::storage::files::{FileError, create_dir_private, read_bounded, write_durably};
 use crate::storage::store::Anchor;
 
-const FILE: &str = "checkpoint";
+/// The name of the file, in its directory.
+pub const SIGNED_FILE: &str = "checkpoint";
 
 /// The last checkpoint that enough witnesses have cosigned.
 const WITNESSED: &str = "witnessed";
@@ -98,7 +99,7 @@ impl SignedNotes {
     pub fn in_dir(dir: &Path, keys: impl Into<LogKeys>) -> Result<Self, SignedError> {
         create_dir_private(dir)?;
         let file = |name| Place::File(dir.join(name));
-        let (last, witnessed) = (file(FILE), file(WITNESSED));
+        let (last, witnessed) = (file(SIGNED_FILE), file(WITNESSED));
         Ok(SignedNotes { keys: keys.into(), last, witnessed, at_least: None })
     }
 

@@ -17,7 +17,7 @@ use super::{BearerToken, ClientError};
 use crate::http::admin::{ModeOut, OrderIn};
 use crate::http::dto::{
     AccountOut, AnswerOut, ConsistencyOut, EntriesOut, EntryAtOut, ErrorOut, HoldOut, InclusionOut,
-    RequestIn, RootsOut, SupplyOut, TLOG_PROOF,
+    RangeProofOut, RequestIn, RootsOut, SupplyOut, TLOG_PROOF,
 };
 
 /// The longest answer that is read, in bytes.
@@ -183,6 +183,21 @@ impl Client {
     /// [`ClientError`]; 404 before the first one.
     pub async fn checkpoint(&self) -> Result<String, ClientError> {
         self.text("checkpoint").await
+    }
+
+    /// The proof that entries `from` to `to` are in the published tree of `size`; for an empty range
+    /// `to` is one less than `from`.
+    ///
+    /// # Errors
+    /// [`ClientError`]; 404 beyond what is published.
+    pub async fn range_proof(
+        &self,
+        from: u64,
+        to: u64,
+        size: u64,
+    ) -> Result<RangeProofOut<'static>, ClientError> {
+        let query = [("from", from), ("to", to), ("size", size)];
+        self.get(&["proofs", "range"], &query.map(|(name, value)| (name, value.to_string()))).await
     }
 
     /// The signed checkpoint of exactly this size: the text of a note.

@@ -81,7 +81,7 @@ pub(super) fn parse_key(text: &str) -> Result<VerifierKey, CtlError> {
     text.parse().or_else(|_| read_key(text.as_ref()))
 }
 
-fn read_key(path: &std::path::Path) -> Result<VerifierKey, CtlError> {
+pub(super) fn read_key(path: &std::path::Path) -> Result<VerifierKey, CtlError> {
     let problem = |error: &dyn std::fmt::Display| {
         CtlError::usage(format_args!("{}: {error}", path.display()))
             .hint("`key show > FILE` on the ledger's machine writes one")

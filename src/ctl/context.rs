@@ -104,6 +104,11 @@ impl Context {
         Ok(Client::new(&ClientOptions { token, ..self.options(&self.global.url) })?)
     }
 
+    /// A client of another ledger's API, which is told no token.
+    pub(super) fn client_at(&self, url: &str) -> Result<Client, CtlError> {
+        Ok(Client::new(&self.options(url))?)
+    }
+
     /// A client of the metrics listener, which is told no token.
     pub(super) fn metrics_client(&self) -> Result<Client, CtlError> {
         Ok(Client::new(&self.options(&self.global.metrics_url))?)

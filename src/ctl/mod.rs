@@ -8,6 +8,7 @@ mod error;
 mod ui;
 
 mod account;
+mod audit;
 mod bench;
 mod cap;
 mod checkpoint;
@@ -67,6 +68,8 @@ enum Command {
     Supply(supply::SupplyArgs),
     Checkpoint(checkpoint::CheckpointArgs),
     #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    #[command(subcommand)]
     Proof(proof::ProofCommand),
     Receipt(receipt::ReceiptArgs),
     #[command(subcommand)]
@@ -112,6 +115,7 @@ impl Command {
             Command::Hold(args) => hold::run(args, context).await,
             Command::Supply(args) => supply::run(args, context).await,
             Command::Checkpoint(args) => checkpoint::run(args, context).await,
+            Command::Audit(command) => audit::run(command, context).await,
             Command::Proof(command) => proof::run(command, context).await,
             Command::Receipt(args) => receipt::run(args, context).await,
             Command::SafeMode(command) => operate::safe_mode(command, context).await,

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 pub use self::reads::{
     AccountOut, AssetOut, BalanceOut, ConsistencyOut, EntriesOut, EntryAtOut, EntryOut, HoldOut,
-    InclusionOut, RootOut, RootsOut, SupplyOut, TLOG_PROOF,
+    InclusionOut, RangeProofOut, RootOut, RootsOut, SupplyOut, TLOG_PROOF,
 };
 
 /// An amount of atoms; on the wire a decimal string, since many JSON readers have only doubles.

@@ -19,6 +19,7 @@ mod health;
 mod ingest;
 mod observe;
 mod proofs;
+mod range;
 mod reads;
 mod tiles;
 
@@ -163,6 +164,7 @@ fn ledger_routes(routes: &mut ServiceConfig) {
         .service(post("/ingest", ingest::ingest))
         .service(get("/roots", checkpoint::roots))
         .service(get("/checkpoint", checkpoint::checkpoint))
+        .service(get("/proofs/range", range::range))
         .service(get("/proofs/inclusion", proofs::inclusion))
         .service(get("/proofs/consistency", proofs::consistency))
         .service(get("/tile/{path}*", tiles::tile))

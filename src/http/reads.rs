@@ -67,7 +67,7 @@ fn one_entry(
     access.to_entry(&stored.sequenced.entry)?;
     // Taken after the read, so that it covers the entry.
     let size = reader.head().seq;
-    Ok(HttpResponse::Ok().json(EntryAtOut { size, entry: entry_out(&stored), reversed_by }))
+    Ok(HttpResponse::Ok().json(EntryAtOut { size, entry: (&stored).into(), reversed_by }))
 }
 
 /// `GET /entries?from=&to=&limit=`.
@@ -87,7 +87,7 @@ pub async fn entries(
     let stored = paged(&shared, move |reader| reader.entries(from, to, limit));
     let stored = stored.await?;
     let next = stored.last().map(|last| last.sequenced.seq + 1).filter(|next| *next <= to);
-    let entries = stored.iter().map(entry_out).collect();
+    let entries = stored.iter().map(EntryOut::from).collect();
     Ok(HttpResponse::Ok().json(EntriesOut { size, entries, next }))
 }
 
@@ -205,27 +205,29 @@ fn balance_out((asset, row): &(Asset, Account)) -> BalanceOut<'_> {
     }
 }
 
-fn entry_out(stored: &Stored) -> EntryOut<'_> {
-    let entry = &stored.sequenced.entry;
-    EntryOut {
-        seq: stored.sequenced.seq,
-        linked: stored.sequenced.linked,
-        committed_at: stored.time,
-        id: entry.id.to_string().into(),
-        ts: entry.ts,
-        kind: entry.kind.as_str().into(),
-        account: entry.account.as_str().into(),
-        amount: Atoms(entry.amount.get()),
-        asset: entry.asset.as_str().into(),
-        nonce: STANDARD.encode(entry.nonce).into(),
-        capability_ref: entry.capability.as_str().into(),
-        kid: entry.kid.as_str().into(),
-        v: ENTRY_VERSION,
-        counterparty: entry.counterparty.as_ref().map(|other| other.as_str().into()),
-        reference: entry.reference.map(|id| Cow::Owned(id.to_string())),
-        expires_at: entry.expires_at,
-        keep_open: entry.keep_open,
-        idem_id: entry.idem_id.as_ref().map(|id| id.as_str().into()),
-        canonical: hex::encode(&stored.bytes).into(),
+impl<'a> From<&'a Stored> for EntryOut<'a> {
+    fn from(stored: &'a Stored) -> Self {
+        let entry = &stored.sequenced.entry;
+        EntryOut {
+            seq: stored.sequenced.seq,
+            linked: stored.sequenced.linked,
+            committed_at: stored.time,
+            id: entry.id.to_string().into(),
+            ts: entry.ts,
+            kind: entry.kind.as_str().into(),
+            account: entry.account.as_str().into(),
+            amount: Atoms(entry.amount.get()),
+            asset: entry.asset.as_str().into(),
+            nonce: STANDARD.encode(entry.nonce).into(),
+            capability_ref: entry.capability.as_str().into(),
+            kid: entry.kid.as_str().into(),
+            v: ENTRY_VERSION,
+            counterparty: entry.counterparty.as_ref().map(|other| other.as_str().into()),
+            reference: entry.reference.map(|id| Cow::Owned(id.to_string())),
+            expires_at: entry.expires_at,
+            keep_open: entry.keep_open,
+            idem_id: entry.idem_id.as_ref().map(|id| id.as_str().into()),
+            canonical: hex::encode(&stored.bytes).into(),
+        }
     }
 }

@@ -12,6 +12,7 @@ pub mod names;
 pub mod plan;
 pub mod prefetch;
 pub mod reason;
+pub mod replay;
 pub mod request;
 pub mod state;
 

@@ -233,10 +233,33 @@ impl DirLock {
             .mode(FILE_MODE)
             .open(&path)
             .map_err(io_error("open", &path))?;
-        match file.try_lock() {
+        Self::of(directory, &path, file.try_lock(), file)
+    }
+
+    /// As [`DirLock::acquire`], for one who only reads: together with others who do, and without making
+    /// the file. A directory that was never locked, as a copy may be, needs none.
+    ///
+    /// # Errors
+    /// As [`DirLock::acquire`].
+    pub fn acquire_shared(directory: &Path) -> Result<Option<Self>, FileError> {
+        let path = directory.join("LOCK");
+        match File::open(&path) {
+            Ok(file) => Self::of(directory, &path, file.try_lock_shared(), file).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io_error("open", &path)(error)),
+        }
+    }
+
+    fn of(
+        directory: &Path,
+        path: &Path,
+        locked: Result<(), TryLockError>,
+        file: File,
+    ) -> Result<Self, FileError> {
+        match locked {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => Err(FileError::InUse { path: directory.into() }),
-            Err(TryLockError::Error(source)) => Err(io_error("lock", &path)(source)),
+            Err(TryLockError::Error(source)) => Err(io_error("lock", path)(source)),
         }
     }
 }

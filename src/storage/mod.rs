@@ -11,6 +11,7 @@ pub mod genesis;
 pub mod reader;
 pub mod store;
 pub mod upgrade;
+pub mod walk;
 pub mod writer;
 
 mod block;

@@ -20,9 +20,10 @@ use super::store::Stop;
 use super::view::{PAGE, Shared};
 use super::writer::{HEAD, Lag, Writer, truth_batch};
 use crate::accumulator::{Hash, TileId, Tiles};
-use crate::ledger::entry::{Kind, Seq, Sequenced};
+use crate::ledger::entry::{Seq, Sequenced};
 use crate::ledger::plan::{Group, Outcome};
-use crate::ledger::request::{Grants, Item, Request};
+use crate::ledger::replay::{is_expire, units_of};
+use crate::ledger::request::Request;
 
 /// Why a store cannot be opened for writes. Reads of what there is may still be possible.
 #[derive(Debug, thiserror::Error)]
@@ -317,7 +318,7 @@ fn replay_block(writer: &mut Writer, block: &Block) -> Result<(), RecoverError> 
         return Err(RecoverError::Gap { missing: next });
     }
     let entries: Vec<Sequenced> = block.entries().collect::<Result<_, _>>()?;
-    let expire_max = entries.iter().take_while(|entry| entry.entry.kind == Kind::Expire).count();
+    let expire_max = entries.iter().take_while(|entry| is_expire(entry)).count();
     let units = units_of(entries.into_iter().skip(expire_max));
     let requests: Vec<&Request> = units.iter().collect();
     let group = Group { requests: &requests, now: block.time, expire_max };
@@ -334,22 +335,6 @@ fn replay_block(writer: &mut Writer, block: &Block) -> Result<(), RecoverError> 
     }
     writer.absorb(prepared);
     Ok(())
-}
-
-/// The units of a group as its clients sent them: the linked bit says which entries stand together.
-fn units_of(entries: impl Iterator<Item = Sequenced>) -> Vec<Request> {
-    let mut units = Vec::new();
-    let mut unit = Request { items: Vec::new(), atomic: true };
-    for Sequenced { linked, entry, .. } in entries {
-        unit.items.push(Item::new(entry, Grants::ALL));
-        if !linked {
-            units.push(std::mem::replace(&mut unit, Request { items: Vec::new(), atomic: true }));
-        }
-    }
-    if !unit.items.is_empty() {
-        units.push(unit);
-    }
-    units
 }
 
 fn flush_replayed(writer: &Writer) -> Result<(), RecoverError> {

@@ -27,6 +27,21 @@ pub struct RootOut<'a> {
     pub ts: u64,
 }
 
+/// That all entries of a range are in the tree of a size.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RangeProofOut<'a> {
+    /// The first entry of the range.
+    pub from: u64,
+    /// The last one; one less than `from` for an empty range.
+    pub to: u64,
+    /// The size of the tree.
+    pub size: u64,
+    /// Its root, in hex.
+    pub root: Cow<'a, str>,
+    /// What the range lacks of the tree, from left to right, in hex.
+    pub hashes: Vec<Cow<'a, str>>,
+}
+
 /// What a proof of inclusion with its checkpoint is asked for and sent as: a C2SP tlog-proof.
 pub const TLOG_PROOF: &str = "text/x.tlog.proof";
 

@@ -9,9 +9,10 @@ use proptest::test_runner::{Config, RngSeed, TestRunner};
 use super::model::{Balance, Held, Model, Verdict};
 use super::scenario::{SentGroup, any_groups};
 use super::wide::{nets, postings};
-use crate::ledger::entry::{Entry, Kind, Millis, Sequenced};
+use crate::ledger::entry::{Entry, Kind, Millis, Seq, Sequenced};
 use crate::ledger::plan::Outcome;
 use crate::ledger::reason::Reason;
+use crate::ledger::replay::{Originals, Replay};
 use crate::ledger::request::{Item, Request};
 use crate::ledger::testing::{Book, entry as any_entry, item};
 
@@ -175,6 +176,39 @@ fn replaying_the_log_gives_the_log_and_the_state_again() {
         }
         prop_assert_eq!(&again.log, &book.log);
         prop_assert_eq!(&again.state, &book.state);
+        Ok(())
+    });
+}
+
+/// A log in the hands of its reader.
+struct Read<'a>(&'a [Sequenced]);
+
+impl Originals for Read<'_> {
+    type Error = std::convert::Infallible;
+
+    fn entry(&self, seq: Seq) -> Result<Entry, Self::Error> {
+        Ok(self.0[seq as usize - 1].entry.clone())
+    }
+}
+
+/// By whole groups, and cut after every unit.
+#[test]
+fn the_offline_replay_comes_to_the_same_state_and_adds_up() {
+    for_all_groups(|groups| {
+        let mut book = Book::new();
+        let (mut whole, mut cut) = (Replay::new(), Replay::new());
+        for group in groups {
+            let first = book.log.len();
+            commit(&mut book, group);
+            let block = &book.log[first..];
+            prop_assert_eq!(whole.group(group.now, block.to_vec(), &Read(&book.log)), Ok(()));
+            for unit in block.split_inclusive(|entry| !entry.linked) {
+                prop_assert_eq!(cut.group(group.now, unit.to_vec(), &Read(&book.log)), Ok(()));
+            }
+        }
+        prop_assert_eq!(whole.state(), &book.state);
+        prop_assert_eq!(cut.state(), &book.state);
+        prop_assert_eq!((whole.head(), whole.add_up()), (book.head(), Ok(())));
         Ok(())
     });
 }

@@ -1,6 +1,7 @@
 //! The whole daemon as a process: what its clients, its operators and its disk see.
 
 mod amnesia;
+mod audits;
 mod command_line;
 mod crash_loop;
 mod determinism;

@@ -29,6 +29,8 @@ pub(super) struct Derived {
     db: RwLock<Option<DB>>,
     damaged: AtomicBool,
     is_new: bool,
+    /// Nothing in the directory may change, not even by a mark.
+    is_read_only: bool,
     writes: Mutex<Writes>,
 }
 
@@ -59,6 +61,7 @@ impl Derived {
             // RocksDB writes CURRENT last when it makes an instance.
             is_new: !directory.join(DIR).join("CURRENT").exists(),
             writes: Mutex::default(),
+            is_read_only: false,
         };
         match derived.instance()? {
             Ok(db) => *derived.db.write() = Some(db),
@@ -66,6 +69,31 @@ impl Derived {
             Err(error) => return Err(backend("open derived data of")(error)),
         }
         Ok(derived)
+    }
+
+    /// Opens what is in the data directory `directory` to be read alone. What is not there, or cannot
+    /// be opened, counts as damaged.
+    pub(super) fn open_read_only(
+        directory: &Path,
+        options: &RocksOptions,
+        shared: &Arc<Shared>,
+    ) -> Self {
+        let mut instance = options::derived_instance(options, shared);
+        instance.create_if_missing(false);
+        instance.create_missing_column_families(false);
+        let families = options::derived_families(shared);
+        let path = directory.join(DIR);
+        let db = DB::open_cf_descriptors_read_only(&instance, path, families, false).ok();
+        Self {
+            directory: directory.into(),
+            options: options.clone(),
+            shared: Arc::clone(shared),
+            damaged: AtomicBool::new(db.is_none() || directory.join(MARK).exists()),
+            db: RwLock::new(db),
+            is_new: false,
+            writes: Mutex::default(),
+            is_read_only: true,
+        }
     }
 
     pub(super) fn is_new(&self) -> bool {
@@ -200,7 +228,7 @@ impl Derived {
     }
 
     fn mark(&self, message: &str) {
-        if self.damaged.swap(true, Ordering::AcqRel) {
+        if self.damaged.swap(true, Ordering::AcqRel) || self.is_read_only {
             return;
         }
         tracing::error!(error = message, "derived data is damaged, and is to be made anew");

@@ -37,7 +37,8 @@ pub struct RocksEngine {
     truth_is_new: bool,
     disk_bytes_free_min: u64,
     directory: PathBuf,
-    _lock: DirLock,
+    /// None on a copy that was never in use, which is only read.
+    _lock: Option<DirLock>,
 }
 
 impl RocksEngine {
@@ -78,6 +79,34 @@ impl RocksEngine {
             writer: Mutex::new(()),
             poisoned: AtomicBool::new(false),
             truth_is_new,
+            disk_bytes_free_min: options.disk_bytes_free_min,
+            directory: directory.into(),
+            _lock: Some(lock),
+        })
+    }
+
+    /// Opens the store in `directory` to be read alone: no file in it is written, made or removed, and
+    /// every write is refused. What a log holds and no table does is read into memory.
+    ///
+    /// # Errors
+    /// As [`RocksEngine::open`]; a store that another process has open is in use.
+    pub fn open_read_only(directory: &Path, options: &RocksOptions) -> Result<Self, StoreError> {
+        let lock = DirLock::acquire_shared(directory)?;
+        let truth_dir = directory.join("truth");
+        let shared = Arc::new(Shared::new(options));
+        let mut truth_options = options::truth_instance(options, &shared);
+        truth_options.create_if_missing(false);
+        truth_options.create_missing_column_families(false);
+        let families = options::truth_families(&shared);
+        let truth = DB::open_cf_descriptors_read_only(&truth_options, &truth_dir, families, false)
+            .map_err(backend("open truth of"))?;
+        Ok(Self {
+            truth,
+            derived: Derived::open_read_only(directory, options, &shared),
+            shared,
+            writer: Mutex::new(()),
+            poisoned: AtomicBool::new(true),
+            truth_is_new: false,
             disk_bytes_free_min: options.disk_bytes_free_min,
             directory: directory.into(),
             _lock: lock,

@@ -1,0 +1,328 @@
+//! Walks a whole log from its first block and believes nothing: each block follows the one before, each
+//! entry is the one form of what it says, and the tree of all of them has the stored roots and tiles.
+//! It only reads, and needs no recovery before it.
+
+use std::collections::VecDeque;
+
+use super::block::Block;
+use super::codec::{self, Damaged, Head, RootRow};
+use super::engine::{DerivedFamily, Engine, Item, ScanLimit, StoreError, TruthFamily};
+use super::error::ReadError;
+use super::flusher::HEIGHT;
+use super::genesis::{Genesis, GenesisError};
+use super::store::GENESIS;
+use super::view::PAGE;
+use super::writer::HEAD;
+use crate::accumulator::{Hash, TILE_WIDTH, Tiles};
+use crate::ledger::encode::decode;
+use crate::ledger::entry::{Entry, Millis, Seq, Sequenced};
+use crate::ledger::state::Delta;
+
+/// Why a walk ends before the log does.
+#[derive(Debug, thiserror::Error)]
+pub enum WalkError {
+    /// The engine, or a record in it, cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// No ledger, or one of another version.
+    #[error(transparent)]
+    Genesis(#[from] GenesisError),
+    /// The log has a hole, or something twice.
+    #[error("the log has no block that begins with entry {seq}")]
+    Gap {
+        /// The entry that should be there.
+        seq: Seq,
+    },
+    /// An entry is not what it must be.
+    #[error("entry {seq}: {problem}")]
+    Entry {
+        /// Which.
+        seq: Seq,
+        /// In words.
+        problem: String,
+    },
+    /// What the store says of the tree is not what its entries make.
+    #[error("{what} at size {size} is not what the entries make")]
+    Differs {
+        /// Which record.
+        what: &'static str,
+        /// At which size.
+        size: Seq,
+    },
+}
+
+impl From<StoreError> for WalkError {
+    fn from(error: StoreError) -> Self {
+        WalkError::Read(error.into())
+    }
+}
+
+impl From<Damaged> for WalkError {
+    fn from(error: Damaged) -> Self {
+        WalkError::Read(error.into())
+    }
+}
+
+/// A commit group that was walked over.
+#[derive(Clone, Debug)]
+pub struct WalkedGroup {
+    /// When it was committed, in ms.
+    pub time: Millis,
+    /// Its entries.
+    pub entries: Vec<Sequenced>,
+    /// The last of them, which is the size of the tree after it.
+    pub size: Seq,
+    /// The root after it.
+    pub root: Hash,
+}
+
+/// A walk over a log that nobody writes to meanwhile.
+pub struct Walk<'a> {
+    engine: &'a dyn Engine,
+    genesis: Genesis,
+    tiles: Tiles,
+    time: Millis,
+    /// Up to where derived data goes.
+    height: Seq,
+    blocks: VecDeque<Item>,
+    roots: VecDeque<Item>,
+}
+
+impl<'a> Walk<'a> {
+    /// Before the first block.
+    ///
+    /// # Errors
+    /// [`WalkError`] when there is no ledger here.
+    pub fn new(engine: &'a dyn Engine) -> Result<Self, WalkError> {
+        let genesis = engine.truth_get(TruthFamily::Meta, GENESIS)?;
+        let genesis = Genesis::from_bytes(&genesis.ok_or(GenesisError::Unreadable)?)?;
+        let height = match engine.derived_is_damaged() {
+            true => 0,
+            false => height_of(engine)?,
+        };
+        let (blocks, roots) = (VecDeque::new(), VecDeque::new());
+        let tiles = Tiles::new(genesis.hash);
+        Ok(Walk { engine, genesis, tiles, time: 0, height, blocks, roots })
+    }
+
+    /// What the ledger was made with.
+    pub fn genesis(&self) -> &Genesis {
+        &self.genesis
+    }
+
+    /// The size up to which derived data goes; 0 when it is damaged, or new.
+    pub fn derived_height(&self) -> Seq {
+        self.height
+    }
+
+    /// The size that the stored head claims.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn stored_size(&self) -> Result<Seq, WalkError> {
+        Ok(self.stored_head()?.map_or(0, |head| head.seq))
+    }
+
+    fn stored_head(&self) -> Result<Option<Head>, WalkError> {
+        let stored = self.engine.truth_get(TruthFamily::Meta, HEAD)?;
+        Ok(stored.map(|bytes| codec::head_of(&bytes)).transpose()?)
+    }
+
+    /// The next group; `None` after the last, once the stored head is what the log makes.
+    ///
+    /// # Errors
+    /// [`WalkError`]; the walk cannot go on then.
+    pub fn next_group(&mut self) -> Result<Option<WalkedGroup>, WalkError> {
+        let first = self.tiles.size() + 1;
+        let block = next(self.engine, TruthFamily::Blocks, &mut self.blocks, first)?;
+        let root = next(self.engine, TruthFamily::Roots, &mut self.roots, first)?;
+        let Some((key, value)) = block else {
+            self.end(root.is_some())?;
+            return Ok(None);
+        };
+        if codec::seq_of(&key)? != first {
+            return Err(WalkError::Gap { seq: first });
+        }
+        let block = Block::parse(first, value)?;
+        if block.time < self.time {
+            let problem = "it was committed before the group in front of it".to_owned();
+            return Err(WalkError::Entry { seq: first, problem });
+        }
+        let (entries, leaves) = self.entries(&block)?;
+        self.append(leaves)?;
+        self.time = block.time;
+        let (size, made) = (self.tiles.size(), self.tiles.root());
+        let row = root.map(|(key, value)| codec::root_row(&key, &value)).transpose()?;
+        if row != Some(RootRow { seq: size, root: made, time: block.time }) {
+            return Err(WalkError::Differs { what: "the stored root", size });
+        }
+        if size == self.height {
+            self.edge()?;
+        }
+        Ok(Some(WalkedGroup { time: block.time, entries, size, root: made }))
+    }
+
+    fn entries(&self, block: &Block) -> Result<(Vec<Sequenced>, Vec<Hash>), WalkError> {
+        let (mut entries, mut leaves) = (Vec::new(), Vec::new());
+        let mut seq = block.first;
+        for form in block.forms() {
+            let wrong = |problem: String| WalkError::Entry { seq, problem };
+            let form = form.map_err(|_| wrong("its block ends within it".to_owned()))?;
+            let entry = decode(form).map_err(|error| wrong(error.to_string()))?;
+            if entry.seq != seq {
+                return Err(wrong(format!("entry {} stands in its place", entry.seq)));
+            }
+            leaves.push(self.genesis.hash.leaf(form));
+            entries.push(entry);
+            seq += 1;
+        }
+        match entries.is_empty() {
+            true => Err(WalkError::Entry { seq, problem: "its block is empty".to_owned() }),
+            false => Ok((entries, leaves)),
+        }
+    }
+
+    /// Takes the leaves in, and holds tiles that filled up against the stored ones.
+    fn append(&mut self, leaves: Vec<Hash>) -> Result<(), WalkError> {
+        let changed = self.tiles.append(leaves);
+        let size = self.tiles.size();
+        for (tile, bytes) in changed.iter().filter(|_| size <= self.height) {
+            let is_full = bytes.len() == 32 * usize::from(TILE_WIDTH);
+            let stored = |engine: &dyn Engine| {
+                engine.derived_get(DerivedFamily::Tiles, &codec::tile_key(*tile))
+            };
+            if is_full && stored(self.engine)?.as_ref() != Some(bytes) {
+                return Err(WalkError::Differs { what: "a stored tile", size });
+            }
+        }
+        Ok(())
+    }
+
+    /// At the height of derived data its tiles have these hashes and no more.
+    fn edge(&self) -> Result<(), WalkError> {
+        for (tile, bytes) in self.tiles.edge() {
+            let stored = self.engine.derived_get(DerivedFamily::Tiles, &codec::tile_key(tile))?;
+            if stored.as_deref() != Some(bytes) {
+                let size = self.tiles.size();
+                return Err(WalkError::Differs { what: "a stored tile", size });
+            }
+        }
+        Ok(())
+    }
+
+    fn end(&self, has_more_roots: bool) -> Result<(), WalkError> {
+        let size = self.tiles.size();
+        let differs = |what| Err(WalkError::Differs { what, size });
+        if has_more_roots {
+            return differs("a stored root beyond the log");
+        }
+        let stored = self.stored_head()?;
+        let made = Head { seq: size, root: self.tiles.root(), time: self.time };
+        if stored.is_some_and(|head| head != made) || stored.is_none() && size > 0 {
+            return differs("the stored head");
+        }
+        if self.height > size {
+            return differs("the height of derived data");
+        }
+        Ok(())
+    }
+}
+
+/// The next item from `from` on, by pages.
+fn next(
+    engine: &dyn Engine,
+    family: TruthFamily,
+    page: &mut VecDeque<Item>,
+    from: Seq,
+) -> Result<Option<Item>, StoreError> {
+    if page.is_empty() {
+        *page = engine.truth_scan(family, &codec::seq_key(from), PAGE)?.into();
+    }
+    Ok(page.pop_front())
+}
+
+fn height_of(engine: &dyn Engine) -> Result<Seq, WalkError> {
+    let stored = engine.derived_get(DerivedFamily::Meta, HEIGHT)?;
+    Ok(stored.map(|value| codec::seq_of(&value)).transpose()?.unwrap_or(0))
+}
+
+/// The entry at `seq`, by its block.
+///
+/// # Errors
+/// [`ReadError`], also when the log does not have it.
+pub fn entry_of(engine: &dyn Engine, seq: Seq) -> Result<Entry, ReadError> {
+    let found = engine.truth_last_at_or_before(TruthFamily::Blocks, &codec::seq_key(seq))?;
+    let (key, value) = found.ok_or(ReadError::Missing(seq))?;
+    let block = Block::parse(codec::seq_of(&key)?, value)?;
+    let form = block.form(seq)?.ok_or(ReadError::Missing(seq))?;
+    Ok(decode(form).map_err(|_| Damaged("entry"))?.entry)
+}
+
+/// Holds stored balances, supplies, ids, tuples and holds against a replay of as many entries. Gives
+/// what differs, in words.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn derived_differs(
+    engine: &dyn Engine,
+    state: &Delta,
+) -> Result<Option<&'static str>, ReadError> {
+    use DerivedFamily::{Accounts, Holds, Idem, Ids, Supply};
+    let same = |family, count: usize, is: &dyn Fn(&[u8], &[u8]) -> bool| {
+        Ok::<bool, ReadError>(count_same(engine, family, is)? == Some(count))
+    };
+    let accounts = |key: &[u8], value: &[u8]| {
+        state.accounts.get(key).is_some_and(|known| codec::account_value(known) == value)
+    };
+    if !same(Accounts, state.accounts.len(), &accounts)? {
+        return Ok(Some("the stored balances"));
+    }
+    let supply = |key: &[u8], value: &[u8]| {
+        let known = state.supply.iter().find(|(asset, _)| asset.as_str().as_bytes() == key);
+        known.is_some_and(|(_, known)| codec::supply_value(known) == value)
+    };
+    if !same(Supply, state.supply.len(), &supply)? {
+        return Ok(Some("the stored supply"));
+    }
+    let id_of = |key: &[u8]| key.try_into().ok().map(crate::ledger::entry::EntryId::from_bytes);
+    let ids = |key: &[u8], value: &[u8]| {
+        let known = id_of(key).and_then(|id| state.ids.get(&id));
+        known.is_some_and(|known| codec::id_value(known) == value)
+    };
+    if !same(Ids, state.ids.len(), &ids)? {
+        return Ok(Some("the stored ids"));
+    }
+    let tuples = |key: &[u8], value: &[u8]| {
+        let digest = key.try_into().ok().map(crate::ledger::idempotency::IdemDigest);
+        let known = digest.and_then(|digest| state.idem.get(&digest));
+        known.is_some_and(|seq| codec::seq_key(*seq) == value)
+    };
+    if !same(Idem, state.idem.len(), &tuples)? {
+        return Ok(Some("the stored idempotency tuples"));
+    }
+    let holds = |key: &[u8], value: &[u8]| {
+        let known = id_of(key).and_then(|id| state.holds.get(&id));
+        known.is_some_and(|known| codec::hold_value(known) == value)
+    };
+    let same = same(Holds, state.holds.len(), &holds)?;
+    Ok(if same { None } else { Some("the stored holds") })
+}
+
+/// How many records a family has; `None` as soon as one is not as it should be.
+fn count_same(
+    engine: &dyn Engine,
+    family: DerivedFamily,
+    is: &dyn Fn(&[u8], &[u8]) -> bool,
+) -> Result<Option<usize>, ReadError> {
+    let (mut from, mut count) = (Vec::new(), 0);
+    loop {
+        let limit = ScanLimit { items: 4096, ..PAGE };
+        let page = engine.derived_scan(family, &from, None, limit)?;
+        let Some((last, _)) = page.last() else { return Ok(Some(count)) };
+        if !page.iter().all(|(key, value)| is(key, value)) {
+            return Ok(None);
+        }
+        count += page.len();
+        from = [&last[..], &[0]].concat();
+    }
+}
