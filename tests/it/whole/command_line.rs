@@ -97,15 +97,17 @@ impl Site {
         self.node = Some(node);
     }
 
-    /// Stopped and started again, until it shows a checkpoint by the keys of now.
     fn restart(&mut self) {
         assert_eq!(self.node.take().unwrap().stop().0, Some(0));
         self.start();
-        let vkey = self.ctl(&["key", "show", "--config", "ledger.toml"]).out;
-        std::fs::write(self.dir().join("now.vkey"), vkey).unwrap();
+    }
+
+    /// Checks the checkpoint by this key until that ends with this code: after a start, the note of
+    /// before is shown until it is signed by the keys of now.
+    fn await_checked(&self, vkey: &str, code: i32) {
         let started = Instant::now();
-        while self.app(&["checkpoint", "--verifier-key", "now.vkey"]).code != 0 {
-            assert!(started.elapsed() < PATIENCE, "no checkpoint by the keys of now");
+        while self.app(&["checkpoint", "--verifier-key", vkey]).code != code {
+            assert!(started.elapsed() < PATIENCE, "{vkey} does not come to {code}");
         }
     }
 
@@ -330,23 +332,20 @@ fn a_signing_key_is_rotated_and_retired() {
     );
     site.ctl(&["key", "rotate", "--config", "ledger.toml"]).assert(2, "key retire");
     save(&site, "new.vkey");
-    let by = |site: &Site, vkey: &str, code: i32| {
-        site.app(&["checkpoint", "--verifier-key", vkey]).assert(code, "");
-    };
-    by(&site, "new.vkey", 4);
+    site.await_checked("new.vkey", 4);
     site.restart();
-    by(&site, "new.vkey", 0);
-    by(&site, "old.vkey", 0);
+    site.await_checked("new.vkey", 0);
+    site.await_checked("old.vkey", 0);
     let rows = key(&site, "retire");
     assert_eq!(rows, key(&site, "list"));
     assert_eq!(rows[1]["state"], "retired");
     site.restart();
-    by(&site, "new.vkey", 0);
-    by(&site, "old.vkey", 4);
+    site.await_checked("new.vkey", 0);
+    site.await_checked("old.vkey", 4);
     // The ledger goes on under the new key.
     let more = site.json(&["workload", "--entries", "20", "--seed", "9", "--send"]);
     site.await_checkpoint(&more["root_size"]);
-    by(&site, "new.vkey", 0);
+    site.await_checked("new.vkey", 0);
 }
 
 #[test]
