@@ -12,7 +12,6 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use self::listen::Listeners;
 use crate::actors::pipeline::Pipeline;
-use crate::actors::probe::Probe;
 use crate::config::{Config, Profile};
 use crate::storage::files::{DirLock, FileError};
 
@@ -91,8 +90,8 @@ pub enum StartError {
 pub async fn run(config: &Config) -> Result<Exit, StartError> {
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut hangup = signal(SignalKind::hangup())?;
-    let pipeline = node::open(config, Probe::none())?;
-    let listeners = listen::start(config, &pipeline)?;
+    let (pipeline, drills) = node::open_for_service(config)?;
+    let listeners = listen::start(config, &pipeline, drills)?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         profile = config.profile.as_str(),

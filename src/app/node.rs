@@ -6,15 +6,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::accumulator::{HashAlgo, KeyError, Signer};
+use crate::actors::drills::{self, Drills};
 use crate::actors::mode::{Mode, ModeCell, ModeFile, ModeFileError};
 use crate::actors::pipeline::{Parts, Pipeline, Settings, SignedError, SignedNotes};
 use crate::actors::probe::Probe;
 use crate::capability::{
     CachedVerifier, Keyring, KeyringError, SigningKey, SigningKeyError, Verifier,
 };
-use crate::config::{Config, HashChoice, Profile};
+use crate::config::{Config, Environment, HashChoice, Profile};
 use crate::ledger::names::Asset;
-use crate::storage::engine::{Engine, MemoryEngine, StoreError};
+use crate::storage::engine::{Engine, Failing, FsyncFault, MemoryEngine, StoreError};
 use crate::storage::genesis::Genesis;
 use crate::storage::store::{RecoverError, Store, StoreOptions};
 use crate::storage::writer::Lag;
@@ -92,6 +93,32 @@ fn hint(error: &dyn Error) -> &'static str {
 /// # Errors
 /// [`OpenError`], which names the configuration key to look at.
 pub fn open(config: &Config, probe: Probe) -> Result<Pipeline, OpenError> {
+    open_around(config, probe, |engine| engine)
+}
+
+/// As [`open`], with the means of drills where they are allowed: never in production, whatever else
+/// is set.
+pub(super) fn open_for_service(
+    config: &Config,
+) -> Result<(Pipeline, Option<Arc<Drills>>), OpenError> {
+    let data_dir = (config.profile == Profile::Macronode).then(|| config.node.data_dir.clone());
+    // What a killed drill left takes the room that the start needs.
+    data_dir.iter().for_each(|dir| drills::clean(dir));
+    if !config.chaos.enabled || config.node.environment == Environment::Production {
+        return Ok((open(config, Probe::none())?, None));
+    }
+    tracing::warn!("chaos.enabled: this node takes drills");
+    let ((probe, trigger), fsync) = (Probe::armable(), FsyncFault::default());
+    let fault = fsync.clone();
+    let pipeline = open_around(config, probe, |engine| Arc::new(Failing::new(engine, fault)))?;
+    Ok((pipeline, Some(Arc::new(Drills::new(trigger, fsync, data_dir)))))
+}
+
+fn open_around(
+    config: &Config,
+    probe: Probe,
+    around: impl FnOnce(Arc<dyn Engine>) -> Arc<dyn Engine>,
+) -> Result<Pipeline, OpenError> {
     let keyring = Keyring::open(&config.capabilities.keyring_dir)?;
     let cache = &config.capabilities;
     let verifier = Verifier::new(keyring);
@@ -124,7 +151,7 @@ pub fn open(config: &Config, probe: Probe) -> Result<Pipeline, OpenError> {
         lag: Lag { flush: config.derived.flush_entries, max: config.derived.max_lag_entries },
     };
     let parts = Parts {
-        store: Arc::new(Store::open(engine, genesis, options)?),
+        store: Arc::new(Store::open(around(engine), genesis, options)?),
         signed: Arc::new(signed),
         capabilities: Arc::new(verifier),
         mode,

@@ -8,6 +8,7 @@ pub mod error;
 pub mod parse;
 
 pub mod admin;
+pub mod drills;
 
 mod auth;
 mod body;
@@ -19,6 +20,8 @@ mod ingest;
 mod observe;
 mod reads;
 
+use std::sync::Arc;
+
 use actix_web::body::MessageBody;
 use actix_web::dev::{Handler, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::http::{ConnectionType, header};
@@ -29,6 +32,7 @@ use tracing_actix_web::TracingLogger;
 
 use self::error::Failure;
 use self::observe::{RequestSpan, measure};
+use crate::actors::drills::Drills;
 use crate::actors::pipeline::Pipeline;
 use crate::config::Config;
 use crate::ledger::reason::Reason;
@@ -41,6 +45,7 @@ pub use self::health::API_VERSION;
 pub struct Shared {
     pipeline: Pipeline,
     settings: Settings,
+    drills: Option<Arc<Drills>>,
 }
 
 /// What the configuration says of the edge.
@@ -56,6 +61,8 @@ pub struct Settings {
     pub open_reads: bool,
     /// For `/version`.
     pub profile: &'static str,
+    /// In percent: degraded, and refused.
+    pub disk_marks: (u8, u8),
 }
 
 impl Settings {
@@ -67,6 +74,7 @@ impl Settings {
             page_max: config.limits.page_max,
             open_reads: config.capabilities.open_reads,
             profile: config.profile.as_str(),
+            disk_marks: (config.disk.degraded_percent, config.disk.refuse_percent),
         }
     }
 }
@@ -74,7 +82,16 @@ impl Settings {
 impl Shared {
     /// One for all workers of both planes.
     pub fn new(pipeline: Pipeline, settings: Settings) -> Data<Self> {
-        Data::new(Shared { pipeline, settings })
+        Self::with_drills(pipeline, settings, None)
+    }
+
+    /// As [`Shared::new`], of a node that takes drills.
+    pub fn with_drills(
+        pipeline: Pipeline,
+        settings: Settings,
+        drills: Option<Arc<Drills>>,
+    ) -> Data<Self> {
+        Data::new(Shared { pipeline, settings, drills })
     }
 
     /// How many items a page has that was asked for with `limit`.
@@ -147,7 +164,9 @@ pub fn local_plane(
         operators_routes(routes);
         routes
             .service(get("/admin/mode", admin::mode))
-            .service(post("/admin/orders", admin::order));
+            .service(post("/admin/orders", admin::order))
+            .service(get("/admin/chaos", drills::chaos))
+            .service(post("/admin/drills", drills::drill));
     };
     app(shared, all).wrap(from_fn(admin::only_allowed))
 }
