@@ -52,7 +52,8 @@ pub(super) async fn fetch(client: &Client, key: Option<&VerifierKey>) -> Result<
     })
 }
 
-fn read(note: &str, key: Option<&VerifierKey>) -> Result<Checkpoint, CtlError> {
+/// The checkpoint of a note, checked when there is a key.
+pub(super) fn read(note: &str, key: Option<&VerifierKey>) -> Result<Checkpoint, CtlError> {
     let unverified = |error: &dyn std::fmt::Display| CtlError::new(Exit::Unverified, error);
     match key {
         Some(key) => Checkpoint::open(note.as_bytes(), key.name(), std::slice::from_ref(key))
