@@ -46,7 +46,7 @@ impl View<'_> {
         self.samples.last().expect("a view ends with a sample")
     }
 
-    /// The last sample before the window, or the first of all.
+    /// The first sample in the window that ends now.
     fn before(&self, window: Duration) -> &Sample {
         let from = self.now().at.saturating_sub(window);
         let later = self.samples.partition_point(|sample| sample.at < from);
@@ -57,12 +57,16 @@ impl View<'_> {
         self.now().risen[counter] - self.before(window).risen[counter]
     }
 
-    /// Of the commit latency, in seconds.
+    /// Of the commit latency, in seconds; 0 when nothing was committed.
     fn quantile(&self, quantile: f64) -> f64 {
         let (now, before) = (&self.now().buckets, &self.before(minutes(5)).buckets);
         let old = |at: usize| before.get(at).map_or(0.0, |bucket| bucket.1);
         let risen = now.iter().enumerate().map(|(at, &(bound, count))| (bound, count - old(at)));
-        quantile_of(&risen.collect::<Vec<_>>(), quantile)
+        let risen: Vec<(f64, f64)> = risen.collect();
+        match risen.last() {
+            Some((_, all)) if *all > 0.0 => quantile_of(&risen, quantile),
+            _ => 0.0,
+        }
     }
 }
 

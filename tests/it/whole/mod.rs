@@ -3,6 +3,7 @@
 mod amnesia;
 mod command_line;
 mod determinism;
+mod drills;
 mod kills;
 mod lives;
 mod logs;
