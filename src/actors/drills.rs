@@ -151,9 +151,11 @@ impl Drills {
         Ok(ballast.insert(laid).bytes())
     }
 
-    /// Gives the room back.
+    /// Gives the room back, also what an earlier process or a failed removal left in use.
     pub fn free_disk(&self) {
-        drop(self.ballast.lock().take());
+        let mut ballast = self.ballast.lock();
+        drop(ballast.take());
+        self.data_dir.iter().for_each(|dir| clean(dir));
     }
 
     /// How much is taken now.
@@ -162,7 +164,7 @@ impl Drills {
     }
 }
 
-/// Removes what a killed process left in the data directory. A start goes on when it cannot.
+/// Removes what lies in the data directory, whoever left it there. A start goes on when it cannot.
 pub fn clean(data_dir: &Path) {
     if let Err(error) = ballast::remove(data_dir) {
         tracing::error!(%error, "the ballast of a drill is left behind: remove it by hand");

@@ -91,7 +91,7 @@ pub async fn run(config: &Config) -> Result<Exit, StartError> {
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut hangup = signal(SignalKind::hangup())?;
     let (pipeline, drills) = node::open_for_service(config)?;
-    let listeners = listen::start(config, &pipeline, drills)?;
+    let listeners = listen::start(config, &pipeline, drills.clone())?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         profile = config.profile.as_str(),
@@ -118,6 +118,10 @@ pub async fn run(config: &Config) -> Result<Exit, StartError> {
             Exit::Broken
         }
     };
+    // The last flush needs the room.
+    if let Some(drills) = drills {
+        drills.free_disk();
+    }
     let deadline = Instant::now() + config.drain.deadline;
     if let Err(leaked) = drain(&pipeline, listeners, deadline).await {
         tracing::error!(actors = leaked.0, "actors did not end in time");

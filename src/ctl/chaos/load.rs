@@ -11,7 +11,7 @@ use super::super::CtlError;
 use super::super::bench::report::Quantiles;
 use super::super::context::now_ms;
 use crate::client::Client;
-use crate::client::load::{Load, default_mix};
+use crate::client::load::Load;
 use crate::client::open::{Counts, Offered, Schedule, offer};
 use crate::client::workload::{Mix, Spec};
 use crate::ledger::names::KeyName;
@@ -38,7 +38,7 @@ pub(super) struct LoadArgs {
     batch: u16,
 
     /// How often each scenario comes, as weights
-    #[arg(long, default_value_t = default_mix(), help_heading = "Load")]
+    #[arg(long, default_value_t = drill_mix(), help_heading = "Load")]
     mix: Mix,
 
     /// How long latency is measured before the drill, and again after it
@@ -54,6 +54,12 @@ pub(super) struct LoadArgs {
     /// What the 95th percentile may be afterwards, unless it was above half of it before
     #[arg(long, value_name = "MS", default_value_t = 80.0, help_heading = "Verdict")]
     pub(super) p95_max_ms: f64,
+}
+
+/// All kinds but what a node may refuse by its policy, and what makes small requests.
+fn drill_mix() -> Mix {
+    let weights = "mint=5,burn=3,transfer=50,posting=10,hold=12,capture=9,release=3";
+    weights.parse().expect("names of scenarios and small numbers")
 }
 
 /// What became of the requests of one part of the drill.

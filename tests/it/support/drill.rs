@@ -53,6 +53,7 @@ impl Field {
     }
 
     /// kill -9 for the one that this started, and another one in its place.
+    #[cfg(feature = "rocks")]
     pub fn restart(&mut self, meanwhile: impl FnOnce()) {
         self.daemon.take().unwrap().kill();
         meanwhile();
@@ -64,6 +65,7 @@ impl Field {
     }
 
     /// A command line that starts the daemon again and leaves its number behind.
+    #[cfg(feature = "rocks")]
     pub fn starts_again(&self) -> String {
         let pairs: Vec<_> =
             self.settings.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
