@@ -222,3 +222,54 @@ fn is_restarted() -> bool {
     let by_init = rustix::process::getppid().is_some_and(rustix::process::Pid::is_init);
     by_init && std::env::var_os("INVOCATION_ID").is_some()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: Option<DrillIn>) {
+        assert_eq!(serde_json::from_str(text).ok(), expected, "{text}");
+    }
+
+    #[test]
+    fn a_drill_is_read_as_the_manual_says() {
+        let (target, signal) = (TargetName::Committer, SignalName::Kill);
+        let kill = |point| DrillIn::Kill { target, signal, point };
+        let text = r#"{"drill":"kill","target":"committer","signal":"SIGKILL"}"#;
+        check(text, Some(kill(None)));
+        assert_eq!(serde_json::to_string(&kill(None)).unwrap(), text);
+        let pointed = r#"{"drill":"kill","target":"committer","signal":"SIGKILL","point":"p"}"#;
+        check(pointed, Some(kill(Some("p".to_owned()))));
+        check(r#"{"drill":"fsync_fail"}"#, Some(DrillIn::FsyncFail));
+        check(r#"{"drill":"disk_free"}"#, Some(DrillIn::DiskFree));
+        for text in [
+            r#"{"drill":"reboot"}"#,
+            r#"{"drill":"kill","target":"committer"}"#,
+            r#"{"drill":"kill","target":"admin","signal":"SIGKILL"}"#,
+            r#"{"drill":"kill","target":"process","signal":"SIGTERM"}"#,
+            r#"{"drill":"disk_fill","percent":300,"seconds":1}"#,
+            r#"{"drill":"disk_fill","percent":95,"seconds":1,"more":1}"#,
+        ] {
+            check(text, None);
+        }
+    }
+
+    #[test]
+    fn bounds_are_kept_and_a_refusal_has_its_status() {
+        let (_probe, trigger) = crate::actors::probe::Probe::armable();
+        let drills = Drills::new(trigger, Default::default(), None);
+        let status = |order| strike(&drills, order).map_err(|failure| failure.reason());
+        for (percent, seconds) in [(0, 1), (100, 1), (95, 0), (95, SECONDS_MAX + 1)] {
+            let refused = status(DrillIn::DiskFill { percent, seconds });
+            assert_eq!(refused, Err(Reason::UnknownKind), "{percent} {seconds}");
+        }
+        let no_disk = status(DrillIn::DiskFill { percent: 95, seconds: 1 });
+        assert_eq!(no_disk, Err(Reason::Conflict));
+        let (target, signal) = (TargetName::Process, SignalName::Panic);
+        for point in [None, Some("nowhere".to_owned())] {
+            let refused = status(DrillIn::Kill { target, signal, point });
+            assert_eq!(refused, Err(Reason::UnknownKind));
+        }
+        assert!(status(DrillIn::DiskFree).is_ok());
+    }
+}
