@@ -15,8 +15,8 @@ use crate::storage::engine::FsyncFault;
 /// What is armed and not hit by then is forgotten: a drill strikes now, or not at all.
 const ARMED: Duration = Duration::from_secs(60);
 
-/// Before a kill at once: the answer to the order has to leave.
-const LAST_WORDS: Duration = Duration::from_millis(100);
+/// Before a kill may strike: the answer to the order, and its line in the log, have to leave.
+const LAST_WORDS: Duration = Duration::from_millis(250);
 
 /// Whom a kill strikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,28 +109,26 @@ impl Drills {
         if point.is_some_and(|point| !target.has(point)) {
             return Err(DrillError::Meaningless("that point is not the target's"));
         }
-        let Some(point) = point.or(target.worst_point()) else {
-            return match blow {
-                Blow::Kill => {
-                    let strike = || {
-                        std::thread::sleep(LAST_WORDS);
-                        die();
-                    };
-                    std::thread::spawn(strike);
-                    Ok(None)
-                }
-                Blow::Panic => {
-                    Err(DrillError::Meaningless("a process does not panic: its actors do"))
-                }
-            };
-        };
-        let until = Instant::now() + ARMED;
-        self.trigger.arm(point, 1, move || match blow {
-            _ if Instant::now() > until => {}
-            Blow::Kill => die(),
-            Blow::Panic => panic!("a drill at {point}"),
-        });
-        Ok(Some(point))
+        let point = point.or(target.worst_point());
+        match (blow, point) {
+            (Blow::Kill, point) => {
+                let trigger = Arc::clone(&self.trigger);
+                std::thread::spawn(move || {
+                    std::thread::sleep(LAST_WORDS);
+                    match point {
+                        Some(point) => arm(&trigger, point, die),
+                        None => die(),
+                    }
+                });
+            }
+            (Blow::Panic, Some(point)) => {
+                arm(&self.trigger, point, move || panic!("a drill at {point}"));
+            }
+            (Blow::Panic, None) => {
+                return Err(DrillError::Meaningless("a process does not panic: its actors do"));
+            }
+        }
+        Ok(point)
     }
 
     /// The next commit's fsync fails, and with it every later write of this process.
@@ -169,6 +167,16 @@ pub fn clean(data_dir: &Path) {
     if let Err(error) = ballast::remove(data_dir) {
         tracing::error!(%error, "the ballast of a drill is left behind: remove it by hand");
     }
+}
+
+/// For the next hit, if it comes soon.
+fn arm(trigger: &Trigger, point: Point, strike: impl FnOnce() + Send + 'static) {
+    let until = Instant::now() + ARMED;
+    trigger.arm(point, 1, move || {
+        if Instant::now() <= until {
+            strike();
+        }
+    });
 }
 
 /// As by SIGKILL from outside: nothing of this process runs after it.

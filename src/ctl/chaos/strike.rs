@@ -12,6 +12,7 @@ use super::slow::{Slow, hold};
 use super::stage::Stage;
 use super::verdict::{Check, Findings};
 use super::{ChaosCommand, DiskFillArgs, KillArgs, SlowlorisArgs, alerts};
+use crate::client::ClientError;
 use crate::http::admin::{ModeOut, OrderIn, OrderName};
 use crate::http::drills::{DrillIn, SignalName, TargetName};
 
@@ -68,7 +69,12 @@ impl Stage<'_> {
     ) -> Result<(), CtlError> {
         let process = Process::behind(self.socket()).await?;
         let began = Instant::now();
-        let point = self.local.drill(&drill).await?.point.unwrap_or_else(|| "any time".to_owned());
+        let point = match self.local.drill(&drill).await {
+            Ok(out) => out.point.unwrap_or_else(|| "any time".to_owned()),
+            // It may have been quicker than its answer; whether it was is seen at once.
+            Err(ClientError::Unreachable { .. }) => "its point".to_owned(),
+            Err(refused) => return Err(refused.into()),
+        };
         let ended = timeout(self.args.patience, process.ended()).await.is_ok();
         struck.check(ended, format!("the process is killed at {point}"), secs(began));
         if ended {
