@@ -1,6 +1,6 @@
 # The everyday commands of the project. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test sim sim-long kills-long model-deep flips power lint build bench restart overload soak \
+.PHONY: help run test verify-log sim sim-long kills-long model-deep flips power lint build bench restart overload soak \
 	doc clean-dev
 
 CARGO ?= cargo
@@ -14,6 +14,9 @@ run: build ## start a development node, send it a sample workload, serve until C
 test: ## run all tests
 	@scripts/setup.sh
 	$(CARGO) test --release --locked
+
+verify-log: ## check a large ledger by the verifier in Python: make verify-log ENTRIES=100000
+	RON_VERIFY_ENTRIES=$(or $(ENTRIES),100000) $(CARGO) test --release --locked --test it whole::verifier
 
 sim: ## simulate one life of the ledger with its faults: make sim SEED=7
 	RON_SIM_SEED=$(or $(SEED),1) $(CARGO) test --release --locked --lib storage::sim::nothing -- --nocapture

@@ -5,7 +5,7 @@
 //! | floor | modules |
 //! |---|---|
 //! | 0, pure | [`ledger`], [`accumulator`] |
-//! | 1, resources | [`storage`], [`capability`], [`config`], [`telemetry`] |
+//! | 1, resources | [`storage`], [`capability`], [`config`], [`telemetry`], [`upstream`], [`witness`] |
 //! | 2, actors | [`actors`] |
 //! | 3, edges | [`http`], [`client`], [`ctl`] |
 //! | 4, whole | [`app`] and the two binaries |
@@ -25,3 +25,5 @@ pub mod http;
 pub mod ledger;
 pub mod storage;
 pub mod telemetry;
+pub mod upstream;
+pub mod witness;

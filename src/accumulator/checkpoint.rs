@@ -57,7 +57,18 @@ impl Checkpoint {
     /// As [`SignedNote::parse`], [`SignedNote::verify`] and [`Checkpoint::parse`], and
     /// [`CheckpointError::OtherOrigin`].
     pub fn open(note: &[u8], origin: &str, keys: &[VerifierKey]) -> Result<Self, CheckpointError> {
-        let note = SignedNote::parse(note)?;
+        Checkpoint::of_note(&SignedNote::parse(note)?, origin, keys)
+    }
+
+    /// As [`Checkpoint::open`], of a note that was read already.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn of_note(
+        note: &SignedNote,
+        origin: &str,
+        keys: &[VerifierKey],
+    ) -> Result<Self, CheckpointError> {
         let checkpoint = Checkpoint::parse(note.verify(keys)?.text)?;
         if checkpoint.origin != origin {
             return Err(CheckpointError::OtherOrigin);

@@ -45,6 +45,22 @@ impl NoteSignature {
         &self.bytes
     }
 
+    /// Reads signature lines, each with its line end, as a witness sends them.
+    ///
+    /// # Errors
+    /// When there is none, there are too many, or one is not in due form.
+    pub fn parse_lines(lines: &str) -> Result<Vec<Self>, NoteError> {
+        if lines.is_empty() {
+            return Err(NoteError::NoSignature);
+        }
+        let lines = lines.strip_suffix('\n').ok_or(NoteError::NoLineEnd)?;
+        if lines.split('\n').count() > SIGNATURES_MAX {
+            return Err(NoteError::TooManySignatures);
+        }
+        let parsed: Option<Vec<_>> = lines.split('\n').map(NoteSignature::parse).collect();
+        parsed.ok_or(NoteError::BadLine)
+    }
+
     fn parse(line: &str) -> Option<Self> {
         let (name, blob) = line.strip_prefix(LINE_PREFIX)?.split_once(' ')?;
         let blob = STANDARD.decode(blob).ok()?;
@@ -55,7 +71,8 @@ impl NoteSignature {
         Some(NoteSignature::new(name.to_owned(), u32::from_be_bytes(*key_id), bytes.to_vec()))
     }
 
-    fn encode(&self) -> String {
+    /// The line, with its line end.
+    pub fn encode(&self) -> String {
         let blob = [&self.key_id.to_be_bytes(), &self.bytes[..]].concat();
         format!("{LINE_PREFIX}{} {}\n", self.name, STANDARD.encode(blob))
     }
@@ -77,6 +94,9 @@ pub struct SignedNote {
 impl SignedNote {
     pub(super) fn new(text: String, signatures: Vec<NoteSignature>) -> Result<Self, NoteError> {
         let note = SignedNote { text, signatures };
+        if note.signatures.len() > SIGNATURES_MAX {
+            return Err(NoteError::TooManySignatures);
+        }
         if note.encode().len() > NOTE_BYTES_MAX {
             return Err(NoteError::TooLarge);
         }
@@ -97,21 +117,28 @@ impl SignedNote {
         }
         let blank = note.rfind("\n\n").ok_or(NoteError::NoSignature)?;
         let (text, lines) = (&note[..=blank], &note[blank + 2..]);
-        if lines.is_empty() {
-            return Err(NoteError::NoSignature);
-        }
-        let lines = lines.strip_suffix('\n').ok_or(NoteError::NoLineEnd)?;
-        if lines.split('\n').count() > SIGNATURES_MAX {
-            return Err(NoteError::TooManySignatures);
-        }
-        let parsed: Option<Vec<_>> = lines.split('\n').map(NoteSignature::parse).collect();
-        Ok(SignedNote { text: text.to_owned(), signatures: parsed.ok_or(NoteError::BadLine)? })
+        Ok(SignedNote { text: text.to_owned(), signatures: NoteSignature::parse_lines(lines)? })
     }
 
     /// The note as it is sent and stored: byte for byte what [`SignedNote::parse`] was given.
     pub fn encode(&self) -> String {
         let lines: String = self.signatures.iter().map(NoteSignature::encode).collect();
         format!("{}\n{lines}", self.text)
+    }
+
+    /// The note with more signatures at its end, such as those of witnesses.
+    ///
+    /// # Errors
+    /// [`NoteError::TooManySignatures`] and [`NoteError::TooLarge`].
+    pub fn with(
+        mut self,
+        more: impl IntoIterator<Item = NoteSignature>,
+    ) -> Result<Self, NoteError> {
+        self.signatures.extend(more);
+        if self.signatures.len() > SIGNATURES_MAX {
+            return Err(NoteError::TooManySignatures);
+        }
+        SignedNote::new(self.text, self.signatures)
     }
 
     /// The text, of which nothing may be believed before [`SignedNote::verify`].

@@ -23,13 +23,15 @@ mod reason;
 pub use file::{ModeFile, ModeFileError};
 pub use reason::{Fault, SafeReason, WayOut};
 
-/// Who checks itself after a restart; both may do so at once.
+/// Who checks itself after a restart, or at the start; several may do so at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Checker {
     /// The sequencer.
     Sequencer,
     /// The root publisher.
     Publisher,
+    /// The witnesses are asked what they have seen.
+    Witnesses,
 }
 
 impl Checker {
@@ -37,6 +39,7 @@ impl Checker {
         match self {
             Checker::Sequencer => 1 << 8,
             Checker::Publisher => 1 << 9,
+            Checker::Witnesses => 1 << 10,
         }
     }
 }
@@ -119,7 +122,8 @@ pub enum Bar {
 const FROZEN: u32 = 1 << 16;
 const MAINTENANCE: u32 = 1 << 17;
 const DRAINING: u32 = 1 << 18;
-const CHECKERS: u32 = Checker::Sequencer.bit() | Checker::Publisher.bit();
+const CHECKERS: u32 =
+    Checker::Sequencer.bit() | Checker::Publisher.bit() | Checker::Witnesses.bit();
 
 /// One moment's mode: a small value, copied freely.
 ///

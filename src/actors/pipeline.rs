@@ -26,6 +26,7 @@ use super::report::{ActorReport, Observer};
 use super::sequencer::Sequencer;
 use super::supervise::{End, Supervision};
 use super::ticket::Arrival;
+use super::witnesses::Witnessed;
 use crate::accumulator::VerifierKey;
 use crate::capability::CachedVerifier;
 use crate::ledger::reason::Reject;
@@ -36,9 +37,10 @@ use crate::telemetry::{Metrics, Queue};
 pub use super::admin::Order;
 pub use super::disk::Marks;
 pub use super::publisher::Published;
-pub use super::signed::{SignedError, SignedNotes};
+pub use super::signed::{LogKeys, SignedError, SignedNotes};
 pub use super::ticket::{Answer, Bearer, Submission};
 pub use super::wiring::{Parts, Settings};
+pub use super::witnesses::Watchers;
 
 /// What a drain keeps for the last root when derived data takes all of its time to flush.
 const AFTER_SETTLE: Duration = Duration::from_millis(500);
@@ -103,6 +105,7 @@ pub(super) struct Inner {
     pub(super) mode: ModeCell,
     pub(super) reader: Reader,
     pub(super) published: Arc<ArcSwapOption<Published>>,
+    pub(super) witnessed: Arc<Witnessed>,
     pub(super) signed: Arc<SignedNotes>,
     pub(super) capabilities: Arc<CachedVerifier>,
     pub(super) metrics: Arc<Metrics>,
@@ -145,9 +148,15 @@ impl Pipeline {
         self.inner.deadline
     }
 
-    /// The newest signed checkpoint; `None` until the first one is signed.
+    /// The newest signed checkpoint, or, where publication waits for witnesses, the newest that enough
+    /// of them have cosigned; `None` until there is one.
     pub fn published(&self) -> Option<Arc<Published>> {
-        self.inner.published.load_full()
+        self.inner.witnessed.shown(self.inner.published.load_full())
+    }
+
+    /// The newest checkpoint that enough witnesses have cosigned.
+    pub fn witnessed(&self) -> Option<Arc<Published>> {
+        self.inner.witnessed.last.load_full()
     }
 
     /// The key that checkpoints are verified with.
@@ -204,6 +213,7 @@ impl Pipeline {
             (pressure != Pressure::None)
                 .then(|| format!("the disk is {} % full", inner.disk.percent())),
             (!clock_ok).then(|| "the wall clock stepped; holds do not expire".to_owned()),
+            inner.witnessed.is_late().then(|| "too few witnesses have cosigned".to_owned()),
         ];
         let reason = amiss.into_iter().flatten().next();
         Readiness {

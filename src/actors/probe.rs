@@ -64,6 +64,12 @@ points! {
     PublisherAfterDurable = "publisher_after_durable",
     /// The admin has an order in hand.
     AdminHandle = "admin_handle",
+    /// The witnesses' actor begins a life.
+    WitnessesStarted = "witnesses_started",
+    /// Its timer has come round.
+    WitnessesTimer = "witnesses_timer",
+    /// The answers of a round are there, and nothing follows from them yet.
+    WitnessesAnswered = "witnesses_answered",
     /// A breaker begins a life, before it follows the state that it published.
     BreakerStarted = "breaker_started",
     /// A breaker has a report in hand.

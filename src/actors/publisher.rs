@@ -68,6 +68,8 @@ pub(super) struct State {
     /// The note that was found was made durable in this life, and shown.
     is_restored: bool,
     last: Option<Checkpoint>,
+    /// The last note has other signatures than it would get now: the log's keys have changed.
+    is_outdated: bool,
     /// Nothing is signed before this, save at the end.
     not_before: Option<Instant>,
     is_scheduled: bool,
@@ -170,7 +172,13 @@ impl RootPublisher {
         }
         self.note(Event::CheckStarted(Checker::Publisher));
         match self.deps.signed.last() {
-            Ok(last) if last.as_ref().is_none_or(|(last, _)| self.log_has(last)) => {
+            Ok(last)
+                if last.as_ref().is_none_or(|(last, _)| self.log_has(last))
+                    && self.deps.signed.at_least().is_none_or(|least| self.log_has(least)) =>
+            {
+                self.state.is_outdated = last
+                    .as_ref()
+                    .is_some_and(|(last, note)| self.deps.signed.sign(last).encode() != *note);
                 self.state.last = last.map(|(last, _)| last);
                 self.state.is_checked = true;
                 self.note(Event::CheckPassed(Checker::Publisher));
@@ -193,13 +201,7 @@ impl RootPublisher {
     fn publish(&mut self, ctx: &mut Context<Self>) {
         let Some(head) = self.deps.newest.load_full() else { return };
         let head = head.get();
-        if self.state.last.as_ref().is_some_and(|last| head.seq <= last.size()) {
-            return;
-        }
-        let Ok(checkpoint) = Checkpoint::new(self.deps.signed.origin(), head.seq, head.root) else {
-            tracing::error!("the origin does not fit a checkpoint");
-            return;
-        };
+        let Some(checkpoint) = self.next(&head) else { return };
         self.deps.probe.hit(Point::PublisherBeforeSign);
         let note = self.deps.signed.sign(&checkpoint).encode();
         self.deps.probe.hit(Point::PublisherBeforeDurable);
@@ -213,8 +215,20 @@ impl RootPublisher {
         }
         self.deps.probe.hit(Point::PublisherAfterDurable);
         self.state.last = Some(checkpoint.clone());
+        self.state.is_outdated = false;
         self.show(checkpoint, &note);
         self.deps.metrics.roots_published.inc();
+    }
+
+    /// What is to be signed of this head: nothing smaller than what was signed last, and of the same
+    /// size only what was signed last, by the keys of now.
+    fn next(&self, head: &Head) -> Option<Checkpoint> {
+        if let Some(last) = self.state.last.as_ref().filter(|last| head.seq <= last.size()) {
+            let again = head.seq == last.size() && self.state.is_outdated;
+            return again.then(|| last.clone());
+        }
+        let checkpoint = Checkpoint::new(self.deps.signed.origin(), head.seq, head.root);
+        checkpoint.inspect_err(|error| tracing::error!(%error, "nothing can be signed")).ok()
     }
 
     /// Of what is durable.

@@ -7,20 +7,76 @@ use parking_lot::Mutex;
 use crate::accumulator::{
     Checkpoint, CheckpointError, NOTE_BYTES_MAX, SignedNote, Signer, VerifierKey, sign_checkpoint,
 };
-use crate::storage::files::{FileError, create_dir_private, write_durably};
+use crate::storage::files::{FileError, create_dir_private, read_bounded, write_durably};
 use crate::storage::store::Anchor;
 
 const FILE: &str = "checkpoint";
 
-/// Where signed notes are kept; the root publisher is the only one that writes them.
+/// The last checkpoint that enough witnesses have cosigned.
+const WITNESSED: &str = "witnessed";
+
+/// The keys of a log: notes are signed by the current one and, while people move over, by the one
+/// before it. By a retired key a note is still known as ours.
+pub struct LogKeys {
+    current: Signer,
+    previous: Option<Signer>,
+    /// All of them.
+    known: Vec<VerifierKey>,
+}
+
+impl LogKeys {
+    /// All have the log's origin for their name.
+    pub fn new(current: Signer, previous: Option<Signer>, retired: Vec<VerifierKey>) -> Self {
+        let signers = [Some(&current), previous.as_ref()].into_iter().flatten();
+        let known = signers.map(|signer| signer.verifier_key().clone()).chain(retired).collect();
+        LogKeys { current, previous, known }
+    }
+
+    fn sign(&self, checkpoint: &Checkpoint) -> SignedNote {
+        let note = sign_checkpoint(&self.current, checkpoint);
+        match &self.previous {
+            Some(previous) => previous.cosign(&note).expect("a note has room for two signatures"),
+            None => note,
+        }
+    }
+}
+
+impl From<Signer> for LogKeys {
+    fn from(signer: Signer) -> Self {
+        LogKeys::new(signer, None, Vec::new())
+    }
+}
+
+/// Where signed notes are kept. The last one is written by the root publisher alone, the last witnessed
+/// one by the actor that asks the witnesses.
 pub struct SignedNotes {
-    signer: Signer,
-    place: Place,
+    keys: LogKeys,
+    last: Place,
+    witnessed: Place,
+    /// One from elsewhere that the log must contain too.
+    at_least: Option<Checkpoint>,
 }
 
 enum Place {
-    Dir(PathBuf),
+    File(PathBuf),
     Memory(Mutex<Option<String>>),
+}
+
+impl Place {
+    fn read(&self) -> Result<Option<String>, FileError> {
+        match self {
+            Place::Memory(note) => Ok(note.lock().clone()),
+            Place::File(path) => read_bounded(path, NOTE_BYTES_MAX),
+        }
+    }
+
+    fn write(&self, note: &str) -> Result<(), FileError> {
+        match self {
+            Place::Memory(kept) => *kept.lock() = Some(note.to_owned()),
+            Place::File(path) => write_durably(path, note.as_bytes())?,
+        }
+        Ok(())
+    }
 }
 
 /// Why the stored note is not ours to go on from.
@@ -29,14 +85,6 @@ pub enum SignedError {
     /// It cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
-    /// It cannot be read.
-    #[error("the signed checkpoint {path} cannot be read: {source}")]
-    Read {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
     /// It is not a checkpoint that this key signed for this origin.
     #[error("the stored checkpoint is not one of ours: {0}")]
     NotOurs(#[from] CheckpointError),
@@ -47,38 +95,70 @@ impl SignedNotes {
     ///
     /// # Errors
     /// When the directory cannot be made or is open to others.
-    pub fn in_dir(dir: &Path, signer: Signer) -> Result<Self, SignedError> {
+    pub fn in_dir(dir: &Path, keys: impl Into<LogKeys>) -> Result<Self, SignedError> {
         create_dir_private(dir)?;
-        Ok(SignedNotes { signer, place: Place::Dir(dir.join(FILE)) })
+        let file = |name| Place::File(dir.join(name));
+        let (last, witnessed) = (file(FILE), file(WITNESSED));
+        Ok(SignedNotes { keys: keys.into(), last, witnessed, at_least: None })
     }
 
     /// For a ledger that forgets.
-    pub fn in_memory(signer: Signer) -> Self {
-        SignedNotes { signer, place: Place::Memory(Mutex::default()) }
+    pub fn in_memory(keys: impl Into<LogKeys>) -> Self {
+        let memory = || Place::Memory(Mutex::default());
+        let (last, witnessed) = (memory(), memory());
+        SignedNotes { keys: keys.into(), last, witnessed, at_least: None }
+    }
+
+    /// Holds the log to a note of it that was kept elsewhere. When it is newer than the last one here
+    /// it takes its place, durably: what has forgotten so much takes no writes, now or later.
+    ///
+    /// # Errors
+    /// [`SignedError`]; also for a note that no key of this log signed.
+    pub fn hold_to(mut self, note: String) -> Result<Self, SignedError> {
+        let given = self.ours(Some(note))?;
+        let last = self.last()?.map_or(0, |(last, _)| last.size());
+        if let Some((_, note)) = given.as_ref().filter(|(given, _)| given.size() > last) {
+            self.keep(note)?;
+        }
+        self.at_least = given.map(|(given, _)| given);
+        Ok(self)
+    }
+
+    /// What [`SignedNotes::hold_to`] was given.
+    pub(super) fn at_least(&self) -> Option<&Checkpoint> {
+        self.at_least.as_ref()
     }
 
     /// The name that checkpoints carry.
     pub fn origin(&self) -> &str {
-        self.signer.verifier_key().name()
+        self.verifier_key().name()
     }
 
-    /// Who can check them.
+    /// Who can check them: the current key.
     pub fn verifier_key(&self) -> &VerifierKey {
-        self.signer.verifier_key()
+        self.keys.current.verifier_key()
     }
 
     /// The last checkpoint that was signed, with its note.
     ///
     /// # Errors
-    /// [`SignedError`]; a note that another key signed counts as an error and not as none.
+    /// [`SignedError`]; a note that no key of this log signed counts as an error and not as none.
     pub fn last(&self) -> Result<Option<(Checkpoint, String)>, SignedError> {
-        let note = match &self.place {
-            Place::Memory(note) => note.lock().clone(),
-            Place::Dir(path) => read(path)?,
-        };
+        self.ours(self.last.read()?)
+    }
+
+    /// The last checkpoint that was kept with the cosignatures of witnesses. Whether they are enough is
+    /// for their policy to say.
+    ///
+    /// # Errors
+    /// As [`SignedNotes::last`].
+    pub fn witnessed(&self) -> Result<Option<(Checkpoint, String)>, SignedError> {
+        self.ours(self.witnessed.read()?)
+    }
+
+    fn ours(&self, note: Option<String>) -> Result<Option<(Checkpoint, String)>, SignedError> {
         let Some(note) = note else { return Ok(None) };
-        let keys = std::slice::from_ref(self.signer.verifier_key());
-        let checkpoint = Checkpoint::open(note.as_bytes(), self.origin(), keys)?;
+        let checkpoint = Checkpoint::open(note.as_bytes(), self.origin(), &self.keys.known)?;
         Ok(Some((checkpoint, note)))
     }
 
@@ -92,26 +172,14 @@ impl SignedNotes {
     }
 
     pub(super) fn sign(&self, checkpoint: &Checkpoint) -> SignedNote {
-        sign_checkpoint(&self.signer, checkpoint)
+        self.keys.sign(checkpoint)
     }
 
     pub(super) fn keep(&self, note: &str) -> Result<(), SignedError> {
-        match &self.place {
-            Place::Memory(kept) => *kept.lock() = Some(note.to_owned()),
-            Place::Dir(path) => write_durably(path, note.as_bytes())?,
-        }
-        Ok(())
+        Ok(self.last.write(note)?)
     }
-}
 
-fn read(path: &Path) -> Result<Option<String>, SignedError> {
-    use std::io::Read;
-    let failed = |source| SignedError::Read { path: path.to_owned(), source };
-    let file = match std::fs::File::open(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        other => other.map_err(failed)?,
-    };
-    let mut text = String::new();
-    file.take(NOTE_BYTES_MAX as u64 + 1).read_to_string(&mut text).map_err(failed)?;
-    Ok(Some(text))
+    pub(super) fn keep_witnessed(&self, note: &str) -> Result<(), SignedError> {
+        Ok(self.witnessed.write(note)?)
+    }
 }

@@ -26,6 +26,7 @@ use super::report::Observer;
 use super::sequencer::{self, Sequencer};
 use super::signed::SignedNotes;
 use super::supervise::{self, Hooks, Lasting, Policy, Spec, Supervision};
+use super::witnesses::{self, Watchers, Witnessed, Witnesses};
 use crate::capability::CachedVerifier;
 use crate::config::{Config, ReversibleBridges};
 use crate::storage::store::Store;
@@ -37,6 +38,9 @@ const GROUPS: u32 = 2;
 
 /// Looks that wait at the publisher's door; the head itself lies in a cell.
 const LOOKS: u32 = 2;
+
+/// Nobody writes to the witnesses' actor: it looks by itself.
+const WITNESSES: u32 = 1;
 
 /// Orders that wait at the admin's door.
 const ORDERS: u32 = 16;
@@ -110,6 +114,8 @@ pub struct Parts {
     pub signed: Arc<SignedNotes>,
     /// Who verifies tokens.
     pub capabilities: Arc<CachedVerifier>,
+    /// Who is to cosign them.
+    pub watchers: Option<Watchers>,
     /// The mode to begin in.
     pub mode: ModeCell,
     /// Where everything is counted.
@@ -155,6 +161,7 @@ fn label_of(name: &str) -> Option<ActorName> {
         "committer" => ActorName::Committer,
         "root_publisher" => ActorName::RootPublisher,
         "admin" => ActorName::Admin,
+        "witnesses" => ActorName::Witnesses,
         other if other.starts_with("breaker") => ActorName::Breaker,
         _ => return None,
     })
@@ -208,7 +215,7 @@ impl Pipeline {
     /// # Errors
     /// When the system gives no threads.
     pub fn start(parts: Parts, settings: &Settings) -> std::io::Result<Pipeline> {
-        let Parts { store, signed, capabilities, mode, metrics, probe } = parts;
+        let Parts { store, signed, watchers, capabilities, mode, metrics, probe } = parts;
         let hooks = Arc::new(Watch { mode: mode.clone(), metrics: Arc::clone(&metrics) });
         let mut starter =
             Starter { policy: settings.policy, hooks, cares: Vec::new(), threads: Vec::new() };
@@ -220,6 +227,25 @@ impl Pipeline {
         let orders = starter.thread()?;
         let (reader, recovery) = (store.reader(), store.stop());
         let (newest, published) = (Arc::default(), Arc::new(ArcSwapOption::empty()));
+        let witnessed = Witnessed::new(watchers.as_ref().is_some_and(|watchers| watchers.hold));
+        let witnessed = Arc::new(witnessed);
+        if let Some(watchers) = watchers {
+            // Writes wait for the first round.
+            let _ = mode.apply(Event::CheckStarted(Checker::Witnesses));
+            let at = starter.thread()?;
+            let deps = witnesses::Deps {
+                watchers,
+                signed: Arc::clone(&signed),
+                newest: Arc::clone(&published),
+                witnessed: Arc::clone(&witnessed),
+                reader: reader.clone(),
+                mode: mode.clone(),
+                metrics: Arc::clone(&metrics),
+                probe: probe.clone(),
+            };
+            let build = || Witnesses { deps, state: witnesses::State::default() };
+            starter.start(&at, "witnesses", WITNESSES, build);
+        }
         let disk = Disk::new(settings.disk);
         let (clock_suspect, ages) = (Arc::new(AtomicBool::new(false)), Ages::default());
 
@@ -311,6 +337,7 @@ impl Pipeline {
                 mode,
                 reader,
                 published,
+                witnessed,
                 signed,
                 capabilities,
                 metrics,

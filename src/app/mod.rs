@@ -4,7 +4,9 @@ mod listen;
 mod node;
 mod panics;
 mod socket;
+mod watchers;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -83,14 +85,15 @@ pub enum StartError {
 }
 
 /// Runs a node until SIGTERM or SIGINT, or until an actor ends for good. The configuration is
-/// validated.
+/// validated. With `at_least`, a file with a signed checkpoint of this ledger, the ledger must contain
+/// it, and takes no writes otherwise.
 ///
 /// # Errors
 /// [`StartError`]; nothing was served then.
-pub async fn run(config: &Config) -> Result<Exit, StartError> {
+pub async fn run(config: &Config, at_least: Option<&Path>) -> Result<Exit, StartError> {
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut hangup = signal(SignalKind::hangup())?;
-    let (pipeline, drills) = node::open_for_service(config)?;
+    let (pipeline, drills) = node::open_for_service(config, at_least)?;
     let listeners = listen::start(config, &pipeline, drills.clone())?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),

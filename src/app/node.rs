@@ -2,20 +2,22 @@
 
 use std::error::Error;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::accumulator::{HashAlgo, KeyError, Signer};
+use super::watchers::{WatchersError, watchers};
+use crate::accumulator::{HashAlgo, KeyError, NOTE_BYTES_MAX, Signer};
 use crate::actors::drills::{self, Drills};
 use crate::actors::mode::{Mode, ModeCell, ModeFile, ModeFileError};
-use crate::actors::pipeline::{Parts, Pipeline, Settings, SignedError, SignedNotes};
+use crate::actors::pipeline::{LogKeys, Parts, Pipeline, Settings, SignedError, SignedNotes};
 use crate::actors::probe::Probe;
 use crate::capability::{
-    CachedVerifier, Keyring, KeyringError, SigningKey, SigningKeyError, Verifier,
+    CachedVerifier, Keyring, KeyringError, SigningKeyError, SigningKeys, Verifier,
 };
 use crate::config::{Config, Environment, HashChoice, Profile};
 use crate::ledger::names::Asset;
 use crate::storage::engine::{Engine, Failing, FsyncFault, MemoryEngine, StoreError};
+use crate::storage::files::read_bounded;
 use crate::storage::genesis::Genesis;
 use crate::storage::store::{RecoverError, Store, StoreOptions};
 use crate::storage::writer::Lag;
@@ -58,6 +60,20 @@ pub enum OpenError {
     /// The last signed checkpoint.
     #[error(transparent)]
     Signed(#[from] SignedError),
+    /// The witnesses.
+    #[error("witness.policy_file: {0}")]
+    Watchers(#[from] WatchersError),
+    /// The checkpoint that the ledger must contain.
+    #[error("--at-least {}: {error}", path.display())]
+    AtLeast {
+        /// The file.
+        path: PathBuf,
+        /// Why it is none.
+        error: SignedError,
+    },
+    /// A micronode begins anew each time.
+    #[error("--at-least: a micronode begins anew at each start, and contains nothing")]
+    NothingLasts,
     /// What the mode was.
     #[error(transparent)]
     Mode(#[from] ModeFileError),
@@ -88,34 +104,38 @@ fn hint(error: &dyn Error) -> &'static str {
 }
 
 /// Opens the ledger of a validated configuration and starts its actors, with a probe in them. Call it
-/// on an actix system.
+/// on an actix system. With `at_least`, a file with a signed checkpoint of this ledger, the ledger must
+/// contain it, and takes no writes otherwise.
 ///
 /// # Errors
 /// [`OpenError`], which names the configuration key to look at.
-pub fn open(config: &Config, probe: Probe) -> Result<Pipeline, OpenError> {
-    open_around(config, probe, |engine| engine)
+pub fn open(config: &Config, at_least: Option<&Path>, probe: Probe) -> Result<Pipeline, OpenError> {
+    open_around(config, at_least, probe, |engine| engine)
 }
 
 /// As [`open`], with the means of drills where they are allowed: never in production, whatever else
 /// is set.
 pub(super) fn open_for_service(
     config: &Config,
+    at_least: Option<&Path>,
 ) -> Result<(Pipeline, Option<Arc<Drills>>), OpenError> {
     let data_dir = (config.profile == Profile::Macronode).then(|| config.node.data_dir.clone());
     // What a killed drill left takes the room that the start needs.
     data_dir.iter().for_each(|dir| drills::clean(dir));
     if !config.chaos.enabled || config.node.environment == Environment::Production {
-        return Ok((open(config, Probe::none())?, None));
+        return Ok((open(config, at_least, Probe::none())?, None));
     }
     tracing::warn!("chaos.enabled: this node takes drills");
     let ((probe, trigger), fsync) = (Probe::armable(), FsyncFault::default());
     let fault = fsync.clone();
-    let pipeline = open_around(config, probe, |engine| Arc::new(Failing::new(engine, fault)))?;
+    let pipeline =
+        open_around(config, at_least, probe, |engine| Arc::new(Failing::new(engine, fault)))?;
     Ok((pipeline, Some(Arc::new(Drills::new(trigger, fsync, data_dir)))))
 }
 
 fn open_around(
     config: &Config,
+    at_least: Option<&Path>,
     probe: Probe,
     around: impl FnOnce(Arc<dyn Engine>) -> Arc<dyn Engine>,
 ) -> Result<Pipeline, OpenError> {
@@ -124,16 +144,21 @@ fn open_around(
     let verifier = Verifier::new(keyring);
     let verifier = CachedVerifier::new(verifier, cache.cache_ttl, cache.cache_entries);
     let (engine, signed, mode): (Arc<dyn Engine>, _, _) = match config.profile {
+        Profile::Micronode if at_least.is_some() => return Err(OpenError::NothingLasts),
         Profile::Micronode => {
             let signed = SignedNotes::in_memory(boot_signer(config)?);
             (memory_engine(config), signed, ModeCell::new(Mode::READY))
         }
         Profile::Macronode => {
-            let signer = lasting_signer(config)?;
+            let keys = lasting_keys(config)?;
             let engine = durable_engine(config)?;
             let dir = &config.node.data_dir;
             let (file, mode) = ModeFile::open(&dir.join(STATE))?;
-            let signed = SignedNotes::in_dir(&dir.join(SIGNED), signer)?;
+            let signed = SignedNotes::in_dir(&dir.join(SIGNED), keys)?;
+            let signed = match at_least {
+                Some(path) => held_to(signed, path)?,
+                None => signed,
+            };
             (engine, signed, ModeCell::kept(mode, file))
         }
     };
@@ -150,7 +175,9 @@ fn open_around(
         filter_bytes: config.derived.filter_bytes,
         lag: Lag { flush: config.derived.flush_entries, max: config.derived.max_lag_entries },
     };
+    let watchers = watchers(&config.witness)?;
     let parts = Parts {
+        watchers,
         store: Arc::new(Store::open(around(engine), genesis, options)?),
         signed: Arc::new(signed),
         capabilities: Arc::new(verifier),
@@ -159,6 +186,12 @@ fn open_around(
         probe,
     };
     Ok(Pipeline::start(parts, &Settings::of(config))?)
+}
+
+fn held_to(signed: SignedNotes, path: &Path) -> Result<SignedNotes, OpenError> {
+    let refused = |error| OpenError::AtLeast { path: path.to_owned(), error };
+    let note = read_bounded(path, NOTE_BYTES_MAX).map_err(|error| refused(error.into()))?;
+    signed.hold_to(note.unwrap_or_default()).map_err(refused)
 }
 
 /// What the bound leaves after the other two that grow.
@@ -187,17 +220,19 @@ fn durable_engine(_: &Config) -> Result<Arc<dyn Engine>, OpenError> {
     Err(OpenError::NoRocks)
 }
 
-fn lasting_signer(config: &Config) -> Result<Signer, OpenError> {
+fn lasting_keys(config: &Config) -> Result<LogKeys, OpenError> {
     let dir = &config.capabilities.signing_dir;
-    let key = SigningKey::load(dir)?;
-    if key.origin() != config.node.origin {
+    let keys = SigningKeys::load(dir)?;
+    let origin = keys.current().origin();
+    if origin != config.node.origin {
         return Err(OpenError::OtherOrigin {
             dir: dir.clone(),
-            found: key.origin().to_owned(),
+            found: origin.to_owned(),
             wanted: config.node.origin.clone(),
         });
     }
-    Ok(Signer::new(key.origin(), key.seed().expose())?)
+    let previous = keys.previous().map(|key| key.signer()).transpose()?;
+    Ok(LogKeys::new(keys.current().signer()?, previous, keys.retired().to_vec()))
 }
 
 /// A ledger that forgets must never sign two histories under one name: each boot has its own key and

@@ -24,6 +24,10 @@ struct Args {
     #[arg(long, value_name = "PROFILE")]
     profile: Option<String>,
 
+    /// A signed checkpoint that was saved elsewhere: take no writes unless the ledger contains it
+    #[arg(long, value_name = "NOTE")]
+    at_least: Option<PathBuf>,
+
     /// One setting, by its dotted key; may be given several times
     #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
     set: Vec<(String, String)>,
@@ -33,7 +37,8 @@ fn after_help() -> String {
     format!(
         "Examples:\n  \
          ron-ledgerd --config /etc/ron/ledger.toml\n  \
-         ron-ledgerd --config configs/ledger.dev.toml --set telemetry.log=debug\n\n{EXIT_CODES_HELP}"
+         ron-ledgerd --config configs/ledger.dev.toml --set telemetry.log=debug\n  \
+         ron-ledgerd --config /etc/ron/ledger.toml --at-least checkpoint.note\n\n{EXIT_CODES_HELP}"
     )
 }
 
@@ -44,7 +49,8 @@ fn setting(text: &str) -> Result<(String, String), String> {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let mut args = Args::parse();
+    let at_least = args.at_least.take();
     let config = match load(args) {
         Ok(config) => config,
         Err(error) => return fail(&error, Exit::Usage),
@@ -54,7 +60,7 @@ fn main() -> ExitCode {
         Err(error) => return fail(&error, Exit::NotStarted),
     };
     app::log_panics();
-    match actix_rt::System::new().block_on(app::run(&config)) {
+    match actix_rt::System::new().block_on(app::run(&config, at_least.as_deref())) {
         Ok(exit) => exit.into(),
         Err(error) => {
             tracing::error!(%error, "not started");

@@ -14,6 +14,7 @@ mod private_file;
 mod secret;
 
 mod keyring;
+mod rotation;
 mod signing;
 
 mod cache;
@@ -37,6 +38,7 @@ pub use macaroon::{
 pub use mint::{MintError, attenuate, mint};
 pub use names::{Action, Peer, Plane};
 pub use private_file::PrivateFileError;
+pub use rotation::{RETIRED_MAX, SigningKeys};
 pub use secret::{Secret, Token};
 pub use signing::{ORIGIN_LEN_MAX, SigningKey, SigningKeyError};
 pub use verify::{Context, Verifier};

@@ -112,6 +112,12 @@ pub(super) fn replace(path: &Path, parts: &[&[u8]]) -> Result<(), PrivateFileErr
     sync_parent(path)
 }
 
+/// Deletes a file; that is durable on return.
+pub(super) fn remove(path: &Path) -> Result<(), PrivateFileError> {
+    fs::remove_file(path).map_err(at("remove", path))?;
+    sync_parent(path)
+}
+
 fn write_new(path: &Path, parts: &[&[u8]]) -> Result<(), PrivateFileError> {
     let mut options = OpenOptions::new();
     let mut file = options

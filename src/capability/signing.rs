@@ -17,7 +17,8 @@ use std::path::{Path, PathBuf};
 /// The longest origin, in bytes.
 pub const ORIGIN_LEN_MAX: usize = 255;
 
-const FILE: &str = "signing.key";
+/// The key that signs.
+pub(super) const FILE: &str = "signing.key";
 
 /// An origin and the Ed25519 seed that signs for it.
 #[derive(Debug)]
@@ -44,6 +45,27 @@ pub enum SigningKeyError {
     /// The operating system gave no random bytes.
     #[error("cannot get random bytes: {0}")]
     Random(getrandom::Error),
+    /// A second rotation before the first one has ended.
+    #[error("the previous key still signs: end that with `ron-ledgerctl key retire` first")]
+    Overlap,
+    /// Nothing to retire.
+    #[error("there is no previous key: `ron-ledgerctl key rotate` makes one of the current one")]
+    NoPrevious,
+    /// Keys that name different logs.
+    #[error("the keys in {} are not all of one origin", dir.display())]
+    MixedOrigins {
+        /// The signing directory.
+        dir: PathBuf,
+    },
+    /// A retired key's file.
+    #[error("{} must hold a verifier key", path.display())]
+    NoVerifierKey {
+        /// The file.
+        path: PathBuf,
+    },
+    /// More retired keys than a log may have.
+    #[error("there are more than {} retired keys", super::rotation::RETIRED_MAX)]
+    TooMany,
 }
 
 impl SigningKey {
@@ -54,9 +76,12 @@ impl SigningKey {
     /// with the `chmod` that mends it.
     pub fn load(dir: &Path) -> Result<Self, SigningKeyError> {
         private_file::check_dir(dir)?;
-        let path = dir.join(FILE);
-        let text = private_file::read(&path)?;
-        Self::parse(&text).ok_or(SigningKeyError::Malformed { path })
+        Self::load_file(&dir.join(FILE))
+    }
+
+    pub(super) fn load_file(path: &Path) -> Result<Self, SigningKeyError> {
+        let text = private_file::read(path)?;
+        Self::parse(&text).ok_or_else(|| SigningKeyError::Malformed { path: path.to_owned() })
     }
 
     /// Makes a key for `origin`; the seed is random unless it is given.
@@ -68,6 +93,13 @@ impl SigningKey {
         origin: &str,
         seed: Option<&[u8; 32]>,
     ) -> Result<Self, SigningKeyError> {
+        let key = Self::new(origin, seed)?;
+        private_file::create_dir(dir)?;
+        private_file::create(&dir.join(FILE), &key.parts(&*key.seed.to_hex_line()))?;
+        Ok(key)
+    }
+
+    pub(super) fn new(origin: &str, seed: Option<&[u8; 32]>) -> Result<Self, SigningKeyError> {
         if !is_origin(origin) {
             return Err(SigningKeyError::Origin);
         }
@@ -75,12 +107,17 @@ impl SigningKey {
             Some(seed) => Secret::from(*seed),
             None => Secret::random().map_err(SigningKeyError::Random)?,
         };
-        private_file::create_dir(dir)?;
-        private_file::create(
-            &dir.join(FILE),
-            &[b"origin ", origin.as_bytes(), b"\nseed ", &*seed.to_hex_line()],
-        )?;
         Ok(Self { origin: origin.to_owned(), seed })
+    }
+
+    /// Puts the key in the place of what is there.
+    pub(super) fn write(&self, path: &Path) -> Result<(), SigningKeyError> {
+        Ok(private_file::replace(path, &self.parts(&*self.seed.to_hex_line()))?)
+    }
+
+    /// The file, given the line of the seed.
+    fn parts<'a>(&'a self, seed_line: &'a [u8]) -> [&'a [u8]; 4] {
+        [b"origin ", self.origin.as_bytes(), b"\nseed ", seed_line]
     }
 
     /// The name that the signatures carry.

@@ -17,8 +17,8 @@ use super::{BearerToken, ClientError};
 use crate::http::admin::{ModeOut, OrderIn};
 use crate::http::drills::{ChaosOut, DrillIn, DrillOut};
 use crate::http::dto::{
-    AccountOut, AnswerOut, EntriesOut, EntryAtOut, ErrorOut, HoldOut, RequestIn, RootsOut,
-    SupplyOut,
+    AccountOut, AnswerOut, ConsistencyOut, EntriesOut, EntryAtOut, ErrorOut, HoldOut, InclusionOut,
+    RequestIn, RootsOut, SupplyOut, TLOG_PROOF,
 };
 
 /// The longest answer that is read, in bytes.
@@ -186,6 +186,59 @@ impl Client {
         self.text("checkpoint").await
     }
 
+    /// The signed checkpoint of exactly this size: the text of a note.
+    ///
+    /// # Errors
+    /// [`ClientError`]; 404 for a size that has none.
+    pub async fn checkpoint_at(&self, size: u64) -> Result<String, ClientError> {
+        self.text_of(&self.url(&["checkpoint"], &[("size", size.to_string())]), "text/plain").await
+    }
+
+    /// The newest checkpoint that enough witnesses have cosigned: the text of a note.
+    ///
+    /// # Errors
+    /// [`ClientError`]; 404 before there is one.
+    pub async fn checkpoint_witnessed(&self) -> Result<String, ClientError> {
+        let url = self.url(&["checkpoint"], &[("witnessed", "1".to_owned())]);
+        self.text_of(&url, "text/plain").await
+    }
+
+    /// That the entry at `seq` is among the first `size`, or among those that are published.
+    ///
+    /// # Errors
+    /// [`ClientError`]; 404 before the entry is published.
+    pub async fn inclusion(
+        &self,
+        seq: u64,
+        size: Option<u64>,
+    ) -> Result<InclusionOut, ClientError> {
+        let query = [("seq", Some(seq)), ("size", size)];
+        self.get(&["proofs", "inclusion"], &given(query)).await
+    }
+
+    /// The same with the checkpoint of that size: the text of a C2SP tlog-proof.
+    ///
+    /// # Errors
+    /// [`ClientError`]; 404 before the entry is published.
+    pub async fn tlog_proof(&self, seq: u64, size: Option<u64>) -> Result<String, ClientError> {
+        let query = [("seq", Some(seq)), ("size", size)];
+        let url = self.url(&["proofs", "inclusion"], &given(query));
+        self.text_of(&url, TLOG_PROOF).await
+    }
+
+    /// That the ledger of `to` entries, or the published one, begins with that of `from`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn consistency(
+        &self,
+        from: u64,
+        to: Option<u64>,
+    ) -> Result<ConsistencyOut, ClientError> {
+        let query = [("from", Some(from)), ("to", to)];
+        self.get(&["proofs", "consistency"], &given(query)).await
+    }
+
     /// The mode of the ledger, over its local socket.
     ///
     /// # Errors
@@ -238,12 +291,16 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn text(&self, route: &str) -> Result<String, ClientError> {
-        let url = self.url(&[route], &[]);
-        let reply = send(&url, self.http.get(url.clone())).await?;
+        self.text_of(&self.url(&[route], &[]), "text/plain").await
+    }
+
+    async fn text_of(&self, url: &Url, media_type: &'static str) -> Result<String, ClientError> {
+        let request = self.http.get(url.clone()).header(ACCEPT, media_type);
+        let reply = send(url, request).await?;
         if reply.status != 200 {
-            return Err(reply.refusal(&url));
+            return Err(reply.refusal(url));
         }
-        let problem = |_| ClientError::Strange { url: shown(&url), problem: "not UTF-8".into() };
+        let problem = |_| ClientError::Strange { url: shown(url), problem: "not UTF-8".into() };
         String::from_utf8(reply.body).map_err(problem)
     }
 
@@ -286,6 +343,12 @@ impl Client {
         }
         url
     }
+}
+
+/// The parameters that have a value.
+fn given<const N: usize>(query: [(&'static str, Option<u64>); N]) -> Vec<(&'static str, String)> {
+    let pairs = query.into_iter().filter_map(|(name, value)| Some((name, value?.to_string())));
+    pairs.collect()
 }
 
 fn parse_url(text: &str) -> Result<Url, ClientError> {

@@ -100,6 +100,10 @@ pub struct Config {
     pub supervision: SupervisionConfig,
     /// Keys, and how capabilities are verified.
     pub capabilities: CapabilitiesConfig,
+    /// What everyone may have of the log.
+    pub tlog: TlogConfig,
+    /// Who cosigns checkpoints.
+    pub witness: WitnessConfig,
     /// What the ledger's policy allows.
     pub governance: GovernanceConfig,
     /// How safe-mode ends.
@@ -331,6 +335,31 @@ section! {
         cache_ttl: Duration,
         /// Whether reads need no capability.
         open_reads: bool,
+    }
+}
+
+section! {
+    /// `[tlog]`
+    TlogConfig {
+        /// Whether bundles of entries need no capability.
+        public_entries: bool,
+    }
+}
+
+section! {
+    /// `[witness]`
+    WitnessConfig {
+        /// The witnesses, and how many are enough.
+        #[serde(with = "optional")]
+        policy_file: Option<PathBuf>,
+        /// Whether publication waits for them.
+        hold: bool,
+        /// Between two rounds.
+        #[serde(with = "duration")]
+        interval: Duration,
+        /// What each of them has to answer.
+        #[serde(with = "duration")]
+        timeout: Duration,
     }
 }
 

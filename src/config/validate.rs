@@ -41,6 +41,7 @@ impl Config {
         self.check_times(&mut rules);
         self.check_listeners(&mut rules);
         self.check_telemetry(&mut rules);
+        self.check_witnesses(&mut rules);
         self.check_environment(&mut rules);
         if rules.0.is_empty() { Ok(()) } else { Err(Invalid(rules.0)) }
     }
@@ -146,6 +147,8 @@ impl Config {
             ("limits.request_deadline", self.limits.request_deadline),
             ("commit.wall_step_max", self.commit.wall_step_max),
             ("publish.min_interval", self.publish.min_interval),
+            ("witness.interval", self.witness.interval),
+            ("witness.timeout", self.witness.timeout),
             ("supervision.window", supervision.window),
             ("supervision.backoff_min", supervision.backoff_min),
         ] {
@@ -180,6 +183,22 @@ impl Config {
             self.capabilities.cache_ttl <= Duration::from_secs(60),
             "capabilities.cache_ttl",
             "at most 60s: a revoked capability works for that long",
+        );
+    }
+
+    fn check_witnesses(&self, rules: &mut Rules) {
+        let witness = &self.witness;
+        rules.need(
+            !witness.hold || witness.policy_file.is_some(),
+            "witness.hold",
+            "needs witness.policy_file: without witnesses nothing would ever be published",
+        );
+        let lasting = self.profile == Profile::Macronode;
+        rules.need(
+            witness.policy_file.is_none() || lasting && self.ledger.hash == HashChoice::Sha256,
+            "witness.policy_file",
+            "needs a macronode whose ledger.hash is sha256: a witness follows one lasting log, and \
+             checks its growth by that hash",
         );
     }
 

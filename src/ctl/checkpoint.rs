@@ -12,11 +12,16 @@ use crate::client::Client;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     ron-ledgerctl checkpoint > checkpoint.note\n  \
-    ron-ledgerctl checkpoint --verifier-key ledger.vkey --json")]
+    ron-ledgerctl checkpoint --verifier-key ledger.vkey --json\n  \
+    ron-ledgerctl checkpoint --size 1000")]
 pub(super) struct CheckpointArgs {
     /// A file with the ledger's verifier key, which `key show` prints: check the signature
     #[arg(long, value_name = "FILE")]
     verifier_key: Option<std::path::PathBuf>,
+
+    /// That of an earlier size; `roots` lists those that have one
+    #[arg(long, value_name = "N")]
+    size: Option<u64>,
 }
 
 /// A checkpoint that was read; whether anyone checked its signature is said.
@@ -31,7 +36,11 @@ pub(super) struct Shown {
 
 pub(super) async fn run(args: CheckpointArgs, context: &Context) -> Result<(), CtlError> {
     let key = args.verifier_key.as_deref().map(read_key).transpose()?;
-    let shown = fetch(&context.client()?, key.as_ref()).await?;
+    let client = context.client()?;
+    let shown = match args.size {
+        None => fetch(&client, key.as_ref()).await?,
+        Some(size) => shown(ask(|| client.checkpoint_at(size)).await?, key.as_ref())?,
+    };
     match context.ui.json {
         true => context.ui.show_json(&shown),
         // The note as it came, so that it can be kept.
@@ -41,7 +50,10 @@ pub(super) async fn run(args: CheckpointArgs, context: &Context) -> Result<(), C
 
 /// Gets the last checkpoint, and checks its signature when there is a key.
 pub(super) async fn fetch(client: &Client, key: Option<&VerifierKey>) -> Result<Shown, CtlError> {
-    let note = ask(|| client.checkpoint()).await?;
+    shown(ask(|| client.checkpoint()).await?, key)
+}
+
+fn shown(note: String, key: Option<&VerifierKey>) -> Result<Shown, CtlError> {
     let checkpoint = read(&note, key)?;
     Ok(Shown {
         origin: checkpoint.origin().to_owned(),
@@ -63,6 +75,11 @@ pub(super) fn read(note: &str, key: Option<&VerifierKey>) -> Result<Checkpoint, 
             Checkpoint::parse(note.text()).map_err(|error| unverified(&error))
         }
     }
+}
+
+/// A verifier key, or a file with one.
+pub(super) fn parse_key(text: &str) -> Result<VerifierKey, CtlError> {
+    text.parse().or_else(|_| read_key(text.as_ref()))
 }
 
 fn read_key(path: &std::path::Path) -> Result<VerifierKey, CtlError> {

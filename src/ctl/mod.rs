@@ -21,10 +21,13 @@ mod init;
 mod key;
 mod operate;
 mod private;
+mod proof;
+mod receipt;
 mod roots;
 mod send;
 mod status;
 mod supply;
+mod witness;
 mod workload;
 
 use clap::{Parser, Subcommand};
@@ -65,6 +68,9 @@ enum Command {
     Supply(supply::SupplyArgs),
     Checkpoint(checkpoint::CheckpointArgs),
     #[command(subcommand)]
+    Proof(proof::ProofCommand),
+    Receipt(receipt::ReceiptArgs),
+    #[command(subcommand)]
     SafeMode(operate::SafeModeCommand),
     Freeze(operate::FreezeArgs),
     Unfreeze(operate::UnfreezeArgs),
@@ -77,6 +83,8 @@ enum Command {
     Config(config::ConfigCommand),
     #[command(subcommand)]
     Key(key::KeyCommand),
+    #[command(subcommand)]
+    Witness(witness::WitnessCommand),
 }
 
 impl Cli {
@@ -107,6 +115,8 @@ impl Command {
             Command::Hold(args) => hold::run(args, context).await,
             Command::Supply(args) => supply::run(args, context).await,
             Command::Checkpoint(args) => checkpoint::run(args, context).await,
+            Command::Proof(command) => proof::run(command, context).await,
+            Command::Receipt(args) => receipt::run(args, context).await,
             Command::SafeMode(command) => operate::safe_mode(command, context).await,
             Command::Freeze(_) => operate::give(OrderName::Freeze, false, context).await,
             Command::Unfreeze(_) => operate::give(OrderName::Unfreeze, false, context).await,
@@ -115,6 +125,7 @@ impl Command {
             Command::Chaos(command) => chaos::run(command, context).await,
             Command::Config(command) => config::run(command, context),
             Command::Key(command) => key::run(command, context),
+            Command::Witness(command) => witness::run(command, context).await,
         }
     }
 }

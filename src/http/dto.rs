@@ -13,8 +13,8 @@ use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
 pub use self::reads::{
-    AccountOut, AssetOut, BalanceOut, EntriesOut, EntryAtOut, EntryOut, HoldOut, RootOut, RootsOut,
-    SupplyOut,
+    AccountOut, AssetOut, BalanceOut, ConsistencyOut, EntriesOut, EntryAtOut, EntryOut, HoldOut,
+    InclusionOut, RootOut, RootsOut, SupplyOut, TLOG_PROOF,
 };
 
 /// An amount of atoms; on the wire a decimal string, since many JSON readers have only doubles.

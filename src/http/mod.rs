@@ -9,6 +9,7 @@ pub mod parse;
 
 pub mod admin;
 pub mod drills;
+pub mod witness;
 
 mod auth;
 mod body;
@@ -18,7 +19,9 @@ mod checkpoint;
 mod health;
 mod ingest;
 mod observe;
+mod proofs;
 mod reads;
+mod tiles;
 
 use std::sync::Arc;
 
@@ -59,6 +62,8 @@ pub struct Settings {
     pub page_max: usize,
     /// Reads need no capability.
     pub open_reads: bool,
+    /// Bundles of entries need no capability.
+    pub public_entries: bool,
     /// For `/version`.
     pub profile: &'static str,
     /// In percent: degraded, and refused.
@@ -73,6 +78,7 @@ impl Settings {
             batch_max_entries: config.limits.batch_max_entries,
             page_max: config.limits.page_max,
             open_reads: config.capabilities.open_reads,
+            public_entries: config.tlog.public_entries,
             profile: config.profile.as_str(),
             disk_marks: (config.disk.degraded_percent, config.disk.refuse_percent),
         }
@@ -176,6 +182,9 @@ fn ledger_routes(routes: &mut ServiceConfig) {
         .service(post("/ingest", ingest::ingest))
         .service(get("/roots", checkpoint::roots))
         .service(get("/checkpoint", checkpoint::checkpoint))
+        .service(get("/proofs/inclusion", proofs::inclusion))
+        .service(get("/proofs/consistency", proofs::consistency))
+        .service(get("/tile/{path}*", tiles::tile))
         .service(get("/entries", reads::entries))
         .service(get("/entries/by-id/{id}", reads::entry_by_id))
         .service(get("/entries/{seq}", reads::entry))

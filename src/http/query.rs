@@ -1,4 +1,5 @@
-//! The parameters of a read: all are whole numbers, each given at most once, and no others.
+//! The parameters of a read: those that it knows, each given at most once, and no others. All but
+//! ids are whole numbers.
 
 use actix_web::HttpRequest;
 
@@ -13,13 +14,27 @@ pub fn numbers<const N: usize>(
     names: [&'static str; N],
 ) -> Result<[Option<u64>; N], Failure> {
     let mut values = [None; N];
+    for (at, text) in texts(request, names)?.into_iter().enumerate() {
+        values[at] = text.map(|text| number(names[at], text)).transpose()?;
+    }
+    Ok(values)
+}
+
+/// The values of `names` as they are written, in their order.
+///
+/// # Errors
+/// 400 for a parameter that is not among them, or given twice.
+pub fn texts<'a, const N: usize>(
+    request: &'a HttpRequest,
+    names: [&'static str; N],
+) -> Result<[Option<&'a str>; N], Failure> {
+    let mut values = [None; N];
     for part in request.query_string().split('&').filter(|part| !part.is_empty()) {
         let (name, value) = part.split_once('=').unwrap_or((part, ""));
         let Some(at) = names.iter().position(|known| *known == name) else {
             return Err(unknown(&names));
         };
-        let number = number(names[at], value)?;
-        if values[at].replace(number).is_some() {
+        if values[at].replace(value).is_some() {
             return Err(Failure::malformed(format!("{}: given twice", names[at])));
         }
     }

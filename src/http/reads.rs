@@ -170,17 +170,27 @@ pub(super) async fn paged<T: Send + 'static>(
     read: impl FnOnce(&Reader) -> Result<T, ReadError> + Send + 'static,
 ) -> Result<T, Failure> {
     let reader = shared.pipeline.reader().clone();
-    match web::block(move || read(&reader)).await {
+    in_background(move || read(&reader)).await
+}
+
+/// Reads on the pool of blocking threads.
+///
+/// # Errors
+/// 500 when the store cannot be read.
+pub(super) async fn in_background<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, ReadError> + Send + 'static,
+) -> Result<T, Failure> {
+    match web::block(read).await {
         Ok(done) => done.map_err(Failure::store),
         Err(_) => Err(Failure::new(Reason::Internal, "the read was not carried out")),
     }
 }
 
-fn not_found(details: &'static str) -> Failure {
+pub(super) fn not_found(details: impl Into<Cow<'static, str>>) -> Failure {
     Failure::new(Reason::NotFound, details)
 }
 
-fn entry_id(text: &str) -> Result<EntryId, Failure> {
+pub(super) fn entry_id(text: &str) -> Result<EntryId, Failure> {
     parse_id(text).ok_or_else(|| Failure::malformed("id: must be a UUID"))
 }
 

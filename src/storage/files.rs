@@ -4,7 +4,7 @@
 //! never a mixture. Directories are 0700 and files 0600, since what they hold is the ledger's own.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -100,6 +100,21 @@ fn write_and_swap(temporary: &Path, path: &Path, bytes: &[u8]) -> Result<(), Fil
     drop(file);
     fs::rename(temporary, path).map_err(io_error("rename over", path))?;
     sync_dir(parent_of(path))
+}
+
+/// Reads a text file of at most `bytes_max`; `None` when there is none. Of a longer one a byte more is
+/// read, so that its reader refuses it as too long.
+///
+/// # Errors
+/// [`FileError::Io`], also for what is not UTF-8.
+pub fn read_bounded(path: &Path, bytes_max: usize) -> Result<Option<String>, FileError> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other.map_err(io_error("open", path))?,
+    };
+    let mut text = String::new();
+    file.take(bytes_max as u64 + 1).read_to_string(&mut text).map_err(io_error("read", path))?;
+    Ok(Some(text))
 }
 
 /// Makes the directory `path`, and what is missing above it, with mode 0700 and durable names. One

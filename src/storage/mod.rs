@@ -18,6 +18,7 @@ mod codec;
 mod filter;
 mod flusher;
 mod overlay;
+mod proof;
 mod recovery;
 mod seen;
 mod view;

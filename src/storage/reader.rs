@@ -17,6 +17,7 @@ use crate::ledger::names::{AccountId, Asset};
 use crate::ledger::state::{Account, Hold, IdRecord, Supply};
 
 pub use super::genesis::SCHEMA;
+pub use super::proof::{Consistency, Inclusion};
 
 /// An entry as it stands in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -81,6 +81,24 @@ label! {
         Breaker = "breaker",
         /// Carries out operators' commands.
         Admin = "admin",
+        /// Asks the witnesses.
+        Witnesses = "witnesses",
+    }
+}
+
+label! {
+    /// What became of asking a witness.
+    WitnessAnswer("answer") {
+        /// It has cosigned.
+        Cosigned = "cosigned",
+        /// It stands beyond the checkpoint, within the log.
+        Waits = "waits",
+        /// It has seen more than there is.
+        Ahead = "ahead",
+        /// It has seen another history.
+        Fork = "fork",
+        /// No answer to go by.
+        Failed = "failed",
     }
 }
 
@@ -149,5 +167,6 @@ mod tests {
         check::<ActorName>();
         check::<Peer>();
         check::<Drill>();
+        check::<WitnessAnswer>();
     }
 }

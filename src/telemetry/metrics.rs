@@ -12,7 +12,7 @@ use prometheus::{
     IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
-use super::labels::{ActorName, Closed, Drill, Label, Peer, Queue, Target};
+use super::labels::{ActorName, Closed, Drill, Label, Peer, Queue, Target, WitnessAnswer};
 
 /// Bounds of latency buckets, in seconds. The objectives (80 ms and 150 ms of a commit) are bounds,
 /// so that a share below one of them is exact.
@@ -62,6 +62,8 @@ metrics! {
     roots_published: IntCounter = counter("ledger_roots_published_total", "Roots that were signed and published");
     head_seq: IntGauge = gauge("ledger_head_seq", "Sequence number of the last durable entry");
     published_size: IntGauge = gauge("ledger_published_size", "Size of the tree of the last published root");
+    witnessed_size: IntGauge = gauge("ledger_witnessed_size", "Size of the last checkpoint that enough witnesses have cosigned");
+    witness_answers: Closed<WitnessAnswer, IntCounter> = counter_of("witness_answers_total", "Answers of witnesses, by what became of the question");
     commit_latency: Histogram = latency("ledger_commit_latency_seconds", "From the receipt of a request until it was durable");
     committer_batch_latency: Histogram = latency("committer_batch_latency_seconds", "Time of the committer for one group");
     committer_lag_ms: IntGauge = gauge("committer_lag_ms", "Age of the oldest request that is sequenced and not durable, in milliseconds");

@@ -210,7 +210,7 @@ fn keys_have_one_name_id_and_type() {
         (format!("{good}\n"), KeyError::Form),
         (format!("{name}+530d903b+{}", blob(1, point)), KeyError::Id),
         (format!("example.com/bar+530d903a+{}", blob(1, point)), KeyError::Id),
-        (format!("{name}+530d903a+{}", blob(2, point)), KeyError::Type(2)),
+        (format!("{name}+530d903a+{}", blob(2, point)), KeyError::Type { found: 2, wanted: 1 }),
         (format!("{name}+530d903a+{}", blob(1, &point[1..])), KeyError::Point),
         // The neutral element, which "signs" everything.
         (format!("{name}+530d903a+{}", blob(1, &[&[1][..], &[0; 31]].concat())), KeyError::Point),

@@ -20,7 +20,7 @@ pub enum SafeReason {
     Operator,
     /// Head and tail are being verified after a start.
     Recovering,
-    /// The sequencer or the root publisher checks itself against the head.
+    /// The sequencer or the root publisher checks itself against the head, or the witnesses are asked.
     Checking,
 }
 

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::{Atoms, is_false};
+use crate::accumulator::{Hash, HashAlgo};
 
 /// One page of published roots.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +25,45 @@ pub struct RootOut<'a> {
     pub root: Cow<'a, str>,
     /// When it was committed, in ms since 1970.
     pub ts: u64,
+}
+
+/// What a proof of inclusion with its checkpoint is asked for and sent as: a C2SP tlog-proof.
+pub const TLOG_PROOF: &str = "text/x.tlog.proof";
+
+/// That an entry is in the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InclusionOut {
+    /// The entry's place in the ledger.
+    pub seq: u64,
+    /// The leaf's place in the tree: one less.
+    pub index: u64,
+    /// Entries in the tree of the proof.
+    pub size: u64,
+    /// Of the tree.
+    pub hash: HashAlgo,
+    /// The hash of the entry's canonical bytes.
+    pub leaf: Hash,
+    /// From the leaf towards the root.
+    pub proof: Vec<Hash>,
+    /// Of the first `size` entries.
+    pub root: Hash,
+}
+
+/// That the ledger has only grown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsistencyOut {
+    /// Entries in the smaller tree.
+    pub from: u64,
+    /// Entries in the larger one.
+    pub to: u64,
+    /// Of both trees.
+    pub hash: HashAlgo,
+    /// Of the smaller tree.
+    pub from_root: Hash,
+    /// Of the larger one.
+    pub to_root: Hash,
+    /// As RFC 6962 orders them.
+    pub proof: Vec<Hash>,
 }
 
 /// An entry of the ledger.

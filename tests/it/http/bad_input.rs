@@ -3,6 +3,7 @@
 //!
 //! The answers are in `snapshots/`. One that changed is taken over with `INSTA_UPDATE=always`.
 
+mod reads;
 mod rows;
 mod rules;
 mod state;
@@ -12,6 +13,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use serde_json::Value;
 
+use self::reads::READS;
 use self::rows::{Row, rows};
 use super::support::{Edge, Reply};
 
@@ -74,8 +76,28 @@ async fn bad_input_is_told_what_is_wrong_and_writes_nothing() {
     insta::assert_snapshot!(lines.join("\n"));
 }
 
+#[actix_rt::test]
+async fn bad_reads_are_told_what_is_wrong() {
+    let edge = Edge::new().await;
+    state::build(&edge).await;
+    let (mut lines, before) = (Vec::new(), edge.node.pipeline.reader().head().seq);
+    let is_published = |node: &crate::support::node::Node| {
+        node.pipeline.published().is_some_and(|newest| newest.checkpoint.size() == before)
+    };
+    edge.node.until("all is published", is_published).await;
+    for (case, path) in READS {
+        let reply = edge.get(path).await;
+        assert!((400..500).contains(&reply.status), "{case}: {reply:?}");
+        let refused = refusals(&reply).into_iter().map(|(reason, why)| format!("{reason}: {why}"));
+        let told = Told { case, status: reply.status, refused: refused.collect() };
+        lines.push(serde_json::to_string(&told).unwrap());
+    }
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
 #[test]
 fn each_row_has_a_name_of_its_own() {
     let mut seen = BTreeSet::new();
     assert!(rows().iter().all(|row| seen.insert(row.case)));
+    assert!(READS.iter().all(|(case, _)| seen.insert(case)));
 }

@@ -6,6 +6,7 @@ mod bad_input;
 mod drain;
 mod ingest;
 mod lost;
+mod proofs;
 mod reads;
 mod rights;
 mod routing;

@@ -30,6 +30,7 @@ fn of(point: Point) -> (ActorName, Option<Point>) {
         | PublisherAfterDurable => (ActorName::RootPublisher, None),
         AdminHandle => (ActorName::Admin, None),
         BreakerStarted | BreakerHandle => (ActorName::Breaker, None),
+        WitnessesStarted | WitnessesTimer | WitnessesAnswered => (ActorName::Witnesses, None),
     }
 }
 

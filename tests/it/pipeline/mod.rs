@@ -4,16 +4,18 @@ mod admission;
 mod bounds;
 mod crashes;
 mod drains;
+mod history;
 mod holds;
 mod order;
 mod roots;
 mod safe_mode;
+mod witnesses;
 
 use std::sync::{Arc, mpsc};
 
 use ron_ledger::actors::mode::SafeReason;
 use ron_ledger::actors::mode::{Mode, ModeCell};
-use ron_ledger::actors::pipeline::{Answer, Parts, Pipeline, Settings, SignedNotes};
+use ron_ledger::actors::pipeline::{Answer, Parts, Pipeline, Settings, SignedNotes, Watchers};
 use ron_ledger::actors::probe::{Point, Probe};
 use ron_ledger::capability::{CachedVerifier, Keyring, Verifier};
 use ron_ledger::ledger::entry::{Entry, Seq};
@@ -43,6 +45,16 @@ async fn micronode(more: &[(&str, &str)]) -> Node {
 
 /// On an engine and notes of the test's own; not waited for.
 fn node_on(engine: Arc<Faulty<MemoryEngine>>, signed: SignedNotes, more: &[(&str, &str)]) -> Node {
+    node_of(engine, signed, None, more)
+}
+
+/// As [`node_on`], watched by witnesses.
+fn node_of(
+    engine: Arc<Faulty<MemoryEngine>>,
+    signed: SignedNotes,
+    watchers: Option<Watchers>,
+    more: &[(&str, &str)],
+) -> Node {
     let keys = Keys::new();
     let config = keys.config("micronode", &[&QUICK, more].concat());
     let verifier = Verifier::new(Keyring::open(&config.capabilities.keyring_dir).unwrap());
@@ -64,6 +76,7 @@ fn node_on(engine: Arc<Faulty<MemoryEngine>>, signed: SignedNotes, more: &[(&str
             config.capabilities.cache_ttl,
             config.capabilities.cache_entries,
         )),
+        watchers,
         metrics: Metrics::new(),
         probe,
     };

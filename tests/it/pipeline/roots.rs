@@ -185,3 +185,74 @@ async fn a_log_that_lacks_what_was_signed_takes_no_writes() {
     node.stop().await;
     assert_eq!(notes(dir.path()).last().unwrap().unwrap().0.size(), 1, "and not signed over");
 }
+
+/// A ledger whose store and notes are lost together, and of which a note was saved elsewhere.
+async fn saved(entries: usize) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let node = node_on(engine(), notes(dir.path()), &[]);
+    ready(&node).await;
+    for _ in 0..entries {
+        commit(&node, vec![mint("alice", 1)]).await;
+    }
+    node.stop().await;
+    notes(dir.path()).last().unwrap().unwrap().1
+}
+
+#[actix_rt::test]
+async fn a_note_from_elsewhere_stops_a_ledger_that_lacks_it_now_and_later() {
+    for (here, there, why) in [
+        (3, 5, SafeReason::RollBack),
+        (5, 5, SafeReason::HeadMismatch),
+        (5, 3, SafeReason::HeadMismatch),
+    ] {
+        let note = saved(there).await;
+        let (dir, engine) = (tempfile::tempdir().unwrap(), engine());
+        let node = node_on(Arc::clone(&engine), notes(dir.path()), &[]);
+        ready(&node).await;
+        for _ in 0..here {
+            commit(&node, vec![mint("alice", 1)]).await;
+        }
+        node.stop().await;
+        let held = notes(dir.path()).hold_to(note).unwrap();
+        let node = node_on(Arc::clone(&engine), held, &[]);
+        node.until("it has looked", |node| reasons(node) == [why]).await;
+        node.stop().await;
+        if there > here {
+            let node = node_on(engine, notes(dir.path()), &[]);
+            node.until("it remembers", |node| reasons(node) == [why]).await;
+            node.stop().await;
+        }
+    }
+}
+
+#[actix_rt::test]
+async fn a_note_from_elsewhere_that_the_ledger_contains_changes_nothing() {
+    let (dir, engine) = (tempfile::tempdir().unwrap(), engine());
+    let node = node_on(Arc::clone(&engine), notes(dir.path()), &[]);
+    ready(&node).await;
+    let mut saved = Vec::new();
+    for size in 1..=3 {
+        commit(&node, vec![mint("alice", 1)]).await;
+        node.until("it is published", |node| published_size(node) == size).await;
+        saved.push(node.pipeline.published().unwrap().note.to_string());
+    }
+    node.stop().await;
+    // The newest here is gone: the one from elsewhere takes its place.
+    for lost in [false, true] {
+        for note in &saved {
+            if lost {
+                std::fs::remove_file(dir.path().join("signed/checkpoint")).unwrap();
+            }
+            let held = notes(dir.path()).hold_to(note.clone()).unwrap();
+            let node = node_on(Arc::clone(&engine), held, &[]);
+            ready(&node).await;
+            node.until("it is published", |node| published_size(node) == 3).await;
+            node.stop().await;
+        }
+    }
+    let stranger = Signer::new(ORIGIN, &[8; 32]).unwrap();
+    let checkpoint = Checkpoint::new(ORIGIN, 9, ron_ledger::accumulator::Hash([1; 32])).unwrap();
+    let forged = ron_ledger::accumulator::sign_checkpoint(&stranger, &checkpoint).encode();
+    assert!(notes(dir.path()).hold_to(forged).is_err());
+    assert_eq!(notes(dir.path()).last().unwrap().unwrap().0.size(), 3);
+}

@@ -8,3 +8,4 @@ pub mod keys;
 pub mod node;
 pub mod picture;
 pub mod sending;
+pub mod witness;

@@ -54,7 +54,7 @@ impl Node {
         trigger: Arc<Trigger>,
     ) -> Self {
         let config = keys.config(profile, more);
-        let pipeline = app::open(&config, probe).unwrap();
+        let pipeline = app::open(&config, None, probe).unwrap();
         Self::around(keys, &config, pipeline, trigger)
     }
 

@@ -9,6 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::daemon::Daemon;
+use crate::support::witness::{Witness, policy_text};
 
 /// A ledger that publishes later than this has hung.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -84,12 +85,28 @@ impl Site {
             "app.token",
         ])
         .assert(0, "wrote app.token");
+        site.start();
+        site
+    }
+
+    fn start(&mut self) {
         let mut command = Daemon::program();
-        command.args(["--config", "ledger.toml"]).current_dir(site.dir());
+        command.args(["--config", "ledger.toml"]).current_dir(self.dir());
         let mut node = Daemon::of(command);
         node.await_line("ready=1");
-        site.node = Some(node);
-        site
+        self.node = Some(node);
+    }
+
+    /// Stopped and started again, until it shows a checkpoint by the keys of now.
+    fn restart(&mut self) {
+        assert_eq!(self.node.take().unwrap().stop().0, Some(0));
+        self.start();
+        let vkey = self.ctl(&["key", "show", "--config", "ledger.toml"]).out;
+        std::fs::write(self.dir().join("now.vkey"), vkey).unwrap();
+        let started = Instant::now();
+        while self.app(&["checkpoint", "--verifier-key", "now.vkey"]).code != 0 {
+            assert!(started.elapsed() < PATIENCE, "no checkpoint by the keys of now");
+        }
     }
 
     fn dir(&self) -> &Path {
@@ -234,6 +251,102 @@ fn a_checkpoint_is_checked_with_the_key_that_the_node_shows() {
     let shown = other.ctl(&["key", "show", "--config", "ledger.toml"]);
     std::fs::write(site.dir().join("other.vkey"), &shown.out).unwrap();
     site.app(&["checkpoint", "--verifier-key", "other.vkey"]).assert(4, "error: ");
+}
+
+#[test]
+fn a_receipt_is_checked_without_the_ledger() {
+    let mut site = Site::running();
+    let sent = site.json(&["workload", "--entries", "50", "--send"]);
+    site.await_checkpoint(&sent["root_size"]);
+    let shown = site.ctl(&["key", "show", "--config", "ledger.toml"]);
+    std::fs::write(site.dir().join("ledger.vkey"), &shown.out).unwrap();
+    let note = site.ctl(&["checkpoint", "--size", "0"]);
+    std::fs::write(site.dir().join("saved.note"), &note.out).unwrap();
+    let grown = ["proof", "consistency", "--since", "saved.note", "--vkey", "ledger.vkey"];
+    site.ctl(&grown).assert(0, "only grown");
+    site.ctl(&["proof", "inclusion", "--seq", "7"]).assert(0, "root");
+    let id = site.json(&["entry", "7"])["entry"]["id"].as_str().unwrap().to_owned();
+    site.app(&["receipt", "--id", &id, "--out", "7.tlog-proof"]).assert(0, "wrote 7.tlog-proof");
+
+    assert_eq!(site.node.take().unwrap().stop().0, Some(0));
+    let verify = ["receipt", "verify", "--in", "7.tlog-proof", "--vkey"];
+    let checked = site.ctl(&[&verify[..], &["ledger.vkey", "--json"]].concat()).json();
+    assert_eq!((&checked["seq"], &checked["id"]), (&7.into(), &id.as_str().into()), "{checked}");
+    let as_text = site.read("ledger.vkey");
+    site.ctl(&[&verify[..], &[as_text.trim()]].concat()).assert(0, "localhost/site");
+    let changed = site.read("7.tlog-proof").replacen("index 6", "index 7", 1);
+    std::fs::write(site.dir().join("7.tlog-proof"), changed).unwrap();
+    site.ctl(&[&verify[..], &["ledger.vkey"]].concat()).assert(4, "error: ");
+    site.ctl(&["receipt"]).assert(2, "Usage");
+}
+
+#[test]
+fn a_receipt_carries_the_word_of_witnesses() {
+    let mut site = Site::running();
+    let sent = site.json(&["workload", "--entries", "50", "--send"]);
+    let vkey = site.ctl(&["key", "show", "--config", "ledger.toml"]).out;
+    let witness = Witness::new("witness.example/w", &[vkey.trim()]).start();
+    let away = Witness::new("witness.example/away", &[vkey.trim()]);
+    let write = |site: &Site, name: &str, text: &str| {
+        std::fs::write(site.dir().join(name), text).unwrap();
+    };
+    write(&site, "ledger.vkey", &vkey);
+    write(&site, "witness.policy", &policy_text(&[&witness, &away], 1));
+    write(&site, "strict.policy", &policy_text(&[&witness, &away], 2));
+    write(&site, "ledger.toml", &format!("{CONFIG}[witness]\npolicy_file = \"witness.policy\"\n"));
+    let id = site.json(&["entry", "7"])["entry"]["id"].as_str().unwrap().to_owned();
+    let get = ["receipt", "--witnessed", "--id", &id, "--out", "7.tlog-proof"];
+    site.app(&get).assert(1, "witness.policy_file");
+    site.restart();
+    site.await_checkpoint(&sent["root_size"]);
+    let started = Instant::now();
+    while site.app(&get).code != 0 {
+        assert!(started.elapsed() < PATIENCE, "never witnessed");
+    }
+    let verify = ["receipt", "verify", "--in", "7.tlog-proof", "--vkey", "ledger.vkey"];
+    let with = |policy| site.ctl(&[&verify[..], &["--policy", policy, "--json"]].concat());
+    assert_eq!(with("witness.policy").json()["witnesses"], serde_json::json!(["w0"]));
+    with("strict.policy").assert(4, "too few witnesses");
+    with("ledger.vkey").assert(2, "line 1");
+}
+
+#[test]
+fn a_signing_key_is_rotated_and_retired() {
+    let mut site = Site::running();
+    let sent = site.json(&["workload", "--entries", "20", "--send"]);
+    site.await_checkpoint(&sent["root_size"]);
+    let key = |site: &Site, command: &str| {
+        site.ctl(&["key", command, "--config", "ledger.toml", "--json"]).json()
+    };
+    let save = |site: &Site, name: &str| {
+        let shown = site.ctl(&["key", "show", "--config", "ledger.toml"]);
+        std::fs::write(site.dir().join(name), &shown.out).unwrap();
+    };
+    save(&site, "old.vkey");
+    let rows = key(&site, "rotate");
+    assert_eq!(
+        (rows[0]["state"].as_str(), rows[1]["state"].as_str()),
+        (Some("signs"), Some("signs too"))
+    );
+    site.ctl(&["key", "rotate", "--config", "ledger.toml"]).assert(2, "key retire");
+    save(&site, "new.vkey");
+    let by = |site: &Site, vkey: &str, code: i32| {
+        site.app(&["checkpoint", "--verifier-key", vkey]).assert(code, "");
+    };
+    by(&site, "new.vkey", 4);
+    site.restart();
+    by(&site, "new.vkey", 0);
+    by(&site, "old.vkey", 0);
+    let rows = key(&site, "retire");
+    assert_eq!(rows, key(&site, "list"));
+    assert_eq!(rows[1]["state"], "retired");
+    site.restart();
+    by(&site, "new.vkey", 0);
+    by(&site, "old.vkey", 4);
+    // The ledger goes on under the new key.
+    let more = site.json(&["workload", "--entries", "20", "--seed", "9", "--send"]);
+    site.await_checkpoint(&more["root_size"]);
+    by(&site, "new.vkey", 0);
 }
 
 #[test]

@@ -12,3 +12,5 @@ mod overload;
 mod starts;
 mod stops;
 mod tls;
+mod verifier;
+mod witness;

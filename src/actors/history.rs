@@ -1,0 +1,44 @@
+//! Signed checkpoints of earlier sizes: signed again when they are asked for, rather than kept.
+//!
+//! Ed25519 gives the same note for the same text and key. That nothing inconsistent is ever signed
+//! is not left to the store: a root is signed only when a proof that was checked shows that the newest
+//! signed tree, which is durable, begins with it.
+
+use std::sync::Arc;
+
+use super::pipeline::Pipeline;
+use crate::accumulator::Checkpoint;
+use crate::ledger::entry::Seq;
+use crate::storage::Damaged;
+use crate::storage::error::ReadError;
+
+impl Pipeline {
+    /// The signed note of the first `size` entries. There is one for the newest signed size and for
+    /// each smaller one at which a commit group ends, and for 0; `None` for every other size.
+    ///
+    /// # Errors
+    /// [`ReadError`]; `Damaged` when the newest signed tree does not begin with the stored root.
+    pub fn note_at(&self, size: Seq) -> Result<Option<Arc<str>>, ReadError> {
+        let Some(newest) = self.published() else { return Ok(None) };
+        let (to, reader) = (newest.checkpoint.size(), self.reader());
+        // With the cosignatures that only the newest witnessed one has.
+        if let Some(witnessed) = self.witnessed().filter(|it| it.checkpoint.size() == size) {
+            return Ok(Some(Arc::clone(&witnessed.note)));
+        }
+        if size >= to {
+            return Ok((size == to).then(|| Arc::clone(&newest.note)));
+        }
+        let root = match size.checked_sub(1) {
+            None => Some(reader.genesis().hash.empty()),
+            Some(before) => reader.roots(before, size, 1)?.pop().map(|row| row.root),
+        };
+        let Some(root) = root else { return Ok(None) };
+        let proven = reader.consistency(size, to)?;
+        if (proven.from_root, proven.to_root) != (root, newest.checkpoint.root()) {
+            return Err(Damaged("root").into());
+        }
+        let signed = &self.inner.signed;
+        let checkpoint = Checkpoint::new(signed.origin(), size, root);
+        Ok(checkpoint.ok().map(|checkpoint| signed.sign(&checkpoint).encode().into()))
+    }
+}

@@ -1,0 +1,3 @@
+//! Services that this one asks over the network: witnesses of its checkpoints.
+
+pub mod witness;
