@@ -3,7 +3,8 @@
 //! The ground they stand on, which knows no ledger: a bounded way in ([`door`], [`budget`]), lives
 //! that follow one another ([`supervise`]), what an observer sees of them ([`report`]), and the
 //! named points where tests and drills strike ([`probe`]). Then what they share: the [`mode`] that
-//! says whether writes may pass, and the [`breaker`]s in front of the upstreams.
+//! says whether writes may pass, and the [`breaker`]s in front of the upstreams. [`drills`] strike a
+//! running node where the configuration allows it.
 //! `docs/CONCURRENCY.md` has the rules that every actor keeps.
 
 pub mod budget;
@@ -17,6 +18,7 @@ pub mod breaker;
 pub mod mode;
 
 pub mod admin;
+pub mod drills;
 pub mod pipeline;
 
 mod ages;

@@ -16,6 +16,7 @@ use rustls::{RootCertStore, ServerConfig};
 
 use super::StartError;
 use super::socket::{Socket, caller};
+use crate::actors::drills::Drills;
 use crate::actors::pipeline::Pipeline;
 use crate::capability::Peer;
 use crate::config::{Config, TlsConfig};
@@ -77,8 +78,12 @@ impl Listeners {
 }
 
 /// Binds both planes and serves on them.
-pub(super) fn start(config: &Config, pipeline: &Pipeline) -> Result<Listeners, StartError> {
-    let shared = Shared::new(pipeline.clone(), http::Settings::of(config));
+pub(super) fn start(
+    config: &Config,
+    pipeline: &Pipeline,
+    drills: Option<Arc<Drills>>,
+) -> Result<Listeners, StartError> {
+    let shared = Shared::with_drills(pipeline.clone(), http::Settings::of(config), drills);
     let (api, api_addr) = api(config, shared.clone())?;
     let (metrics, metrics_addr) = metrics_plane(config, shared.clone())?;
     let mut handles = vec![api, metrics];

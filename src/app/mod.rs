@@ -8,13 +8,14 @@ mod watchers;
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::listen::Listeners;
+use crate::actors::drills::Drills;
 use crate::actors::pipeline::Pipeline;
-use crate::actors::probe::Probe;
 use crate::config::{Config, Profile};
 use crate::storage::files::{DirLock, FileError};
 
@@ -92,21 +93,21 @@ pub enum StartError {
 /// # Errors
 /// [`StartError`]; nothing was served then.
 pub async fn run(config: &Config, at_least: Option<&Path>) -> Result<Exit, StartError> {
-    run_opened_by(config, |config| node::open(config, at_least, Probe::none())).await
+    run_opened_by(config, |config| node::open_for_service(config, at_least)).await
 }
 
-/// As [`run`], around a pipeline that `open` opens: one with a probe in it, for drills.
+/// As [`run`], around a pipeline that `open` opens, with the means of drills where it takes them.
 ///
 /// # Errors
 /// As [`run`].
 pub async fn run_opened_by(
     config: &Config,
-    open: impl FnOnce(&Config) -> Result<Pipeline, OpenError>,
+    open: impl FnOnce(&Config) -> Result<(Pipeline, Option<Arc<Drills>>), OpenError>,
 ) -> Result<Exit, StartError> {
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut hangup = signal(SignalKind::hangup())?;
-    let pipeline = open(config)?;
-    let listeners = listen::start(config, &pipeline)?;
+    let (pipeline, drills) = open(config)?;
+    let listeners = listen::start(config, &pipeline, drills.clone())?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         profile = config.profile.as_str(),
@@ -133,6 +134,10 @@ pub async fn run_opened_by(
             Exit::Broken
         }
     };
+    // The last flush needs the room.
+    if let Some(drills) = drills {
+        drills.free_disk();
+    }
     let deadline = Instant::now() + config.drain.deadline;
     if let Err(leaked) = drain(&pipeline, listeners, deadline).await {
         tracing::error!(actors = leaked.0, "actors did not end in time");

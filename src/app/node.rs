@@ -7,15 +7,16 @@ use std::sync::Arc;
 
 use super::watchers::{WatchersError, watchers};
 use crate::accumulator::{HashAlgo, KeyError, NOTE_BYTES_MAX, Signer};
+use crate::actors::drills::{self, Drills};
 use crate::actors::mode::{Mode, ModeCell, ModeFile, ModeFileError};
 use crate::actors::pipeline::{LogKeys, Parts, Pipeline, Settings, SignedError, SignedNotes};
 use crate::actors::probe::Probe;
 use crate::capability::{
     CachedVerifier, Keyring, KeyringError, SigningKeyError, SigningKeys, Verifier,
 };
-use crate::config::{Config, HashChoice, Profile};
+use crate::config::{Config, Environment, HashChoice, Profile};
 use crate::ledger::names::Asset;
-use crate::storage::engine::{Engine, MemoryEngine, StoreError};
+use crate::storage::engine::{Engine, Failing, FsyncFault, MemoryEngine, StoreError};
 use crate::storage::files::read_bounded;
 use crate::storage::genesis::Genesis;
 use crate::storage::store::{RecoverError, Store, StoreOptions};
@@ -113,6 +114,35 @@ fn hint(error: &dyn Error) -> &'static str {
 /// # Errors
 /// [`OpenError`], which names the configuration key to look at.
 pub fn open(config: &Config, at_least: Option<&Path>, probe: Probe) -> Result<Pipeline, OpenError> {
+    open_around(config, at_least, probe, |engine| engine)
+}
+
+/// As [`open`], with the means of drills where they are allowed: never in production, whatever else
+/// is set.
+pub(super) fn open_for_service(
+    config: &Config,
+    at_least: Option<&Path>,
+) -> Result<(Pipeline, Option<Arc<Drills>>), OpenError> {
+    let data_dir = (config.profile == Profile::Macronode).then(|| config.node.data_dir.clone());
+    // What a killed drill left takes the room that the start needs.
+    data_dir.iter().for_each(|dir| drills::clean(dir));
+    if !config.chaos.enabled || config.node.environment == Environment::Production {
+        return Ok((open(config, at_least, Probe::none())?, None));
+    }
+    tracing::warn!("chaos.enabled: this node takes drills");
+    let ((probe, trigger), fsync) = (Probe::armable(), FsyncFault::default());
+    let fault = fsync.clone();
+    let pipeline =
+        open_around(config, at_least, probe, |engine| Arc::new(Failing::new(engine, fault)))?;
+    Ok((pipeline, Some(Arc::new(Drills::new(trigger, fsync, data_dir)))))
+}
+
+fn open_around(
+    config: &Config,
+    at_least: Option<&Path>,
+    probe: Probe,
+    around: impl FnOnce(Arc<dyn Engine>) -> Arc<dyn Engine>,
+) -> Result<Pipeline, OpenError> {
     let keyring = Keyring::open(&config.capabilities.keyring_dir)?;
     let cache = &config.capabilities;
     let verifier = Verifier::new(keyring);
@@ -152,7 +182,7 @@ pub fn open(config: &Config, at_least: Option<&Path>, probe: Probe) -> Result<Pi
     let watchers = watchers(&config.witness)?;
     let parts = Parts {
         watchers,
-        store: Arc::new(Store::open(engine, genesis, options)?),
+        store: Arc::new(Store::open(around(engine), genesis, options)?),
         signed: Arc::new(signed),
         capabilities: Arc::new(verifier),
         mode,

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Certificate, Method, Response, Url};
-use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::error::shown;
 use super::{BearerToken, ClientError};
 use crate::http::admin::{ModeOut, OrderIn};
+use crate::http::drills::{ChaosOut, DrillIn, DrillOut};
 use crate::http::dto::{
     AccountOut, AnswerOut, ConsistencyOut, EntriesOut, EntryAtOut, ErrorOut, HoldOut, InclusionOut,
     RangeProofOut, RequestIn, RootsOut, SupplyOut, TLOG_PROOF,
@@ -266,8 +267,32 @@ impl Client {
     /// # Errors
     /// [`ClientError`]; 409 when it does not fit the mode.
     pub async fn order(&self, order: &OrderIn) -> Result<ModeOut, ClientError> {
-        let url = self.url(&["admin", "orders"], &[]);
-        let body = serde_json::to_vec(order).expect("words and flags have a JSON form");
+        self.give("orders", order).await
+    }
+
+    /// Whether drills are taken, over the local socket.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn chaos(&self) -> Result<ChaosOut, ClientError> {
+        self.get(&["admin", "chaos"], &[]).await
+    }
+
+    /// Orders a drill, over the local socket.
+    ///
+    /// # Errors
+    /// [`ClientError`]; 403 where `chaos.enabled` is not set, 409 when it does not fit the node.
+    pub async fn drill(&self, drill: &DrillIn) -> Result<DrillOut, ClientError> {
+        self.give("drills", drill).await
+    }
+
+    async fn give<T: DeserializeOwned>(
+        &self,
+        route: &str,
+        order: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        let url = self.url(&["admin", route], &[]);
+        let body = serde_json::to_vec(order).expect("words and numbers have a JSON form");
         let request = self.http.request(Method::POST, url.clone()).body(body);
         let reply = send(&url, request.header("content-type", "application/json")).await?;
         match reply.status {

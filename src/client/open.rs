@@ -88,8 +88,8 @@ pub struct Offered {
     pub receipts: Receipts,
 }
 
-impl Offered {
-    fn new() -> Self {
+impl Default for Offered {
+    fn default() -> Self {
         Offered {
             counts: Counts::default(),
             committed: 0,
@@ -101,8 +101,11 @@ impl Offered {
             receipts: Receipts::default(),
         }
     }
+}
 
-    fn add(&mut self, one: Offered) {
+impl Offered {
+    /// Adds what another run measured; the time is that of both together.
+    pub fn add(&mut self, one: Offered) {
         let (sum, more) = (&mut self.counts, one.counts);
         sum.ok += more.ok;
         sum.partly += more.partly;
@@ -119,6 +122,7 @@ impl Offered {
         self.accepted_sent_us += one.accepted_sent_us;
         self.refused_us += one.refused_us;
         self.receipts.add(one.receipts);
+        self.elapsed += one.elapsed;
     }
 
     fn note(
@@ -193,7 +197,7 @@ pub async fn offer(
         let turns = (at..schedule.planned()).step_by(load.connections.max(1));
         senders.spawn(send(client.clone(), requests, schedule, start, turns, progress.clone()));
     }
-    let mut total = Offered::new();
+    let mut total = Offered::default();
     while let Some(ended) = senders.join_next().await {
         total.add(ended.expect("a sender neither panics nor is cancelled"));
     }
@@ -223,7 +227,7 @@ async fn send(
     turns: impl Iterator<Item = u64>,
     progress: impl Fn(),
 ) -> Offered {
-    let mut sum = Offered::new();
+    let mut sum = Offered::default();
     for turn in turns {
         if start.elapsed() > schedule.duration {
             sum.counts.unsent += 1;
@@ -257,7 +261,7 @@ mod tests {
     #[test]
     fn each_outcome_is_counted_in_its_place() {
         let request = RequestIn { batch: Vec::new(), idem_id: None, atomic: false };
-        let mut sum = Offered::new();
+        let mut sum = Offered::default();
         let pause = Some(Duration::from_secs(1));
         let took = (Duration::from_millis(2), Duration::from_millis(1));
         for (status, retry_after) in

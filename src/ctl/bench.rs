@@ -1,8 +1,8 @@
 //! `bench`: load over HTTP, and what came of it on both sides.
 
-mod ledger;
+pub(super) mod ledger;
 mod open;
-mod report;
+pub(super) mod report;
 
 use std::time::Duration;
 

@@ -64,7 +64,8 @@ fn shown(note: String, key: Option<&VerifierKey>) -> Result<Shown, CtlError> {
     })
 }
 
-fn read(note: &str, key: Option<&VerifierKey>) -> Result<Checkpoint, CtlError> {
+/// The checkpoint of a note, checked when there is a key.
+pub(super) fn read(note: &str, key: Option<&VerifierKey>) -> Result<Checkpoint, CtlError> {
     let unverified = |error: &dyn std::fmt::Display| CtlError::new(Exit::Unverified, error);
     match key {
         Some(key) => Checkpoint::open(note.as_bytes(), key.name(), std::slice::from_ref(key))

@@ -120,6 +120,14 @@ impl Context {
         Ok(Client::new(&ClientOptions { socket, ..ClientOptions::new("http://localhost") })?)
     }
 
+    /// `host:port` of the API.
+    pub(super) fn api_host(&self) -> Result<String, CtlError> {
+        let url = reqwest::Url::parse(&self.global.url).map_err(CtlError::usage)?;
+        let parts = url.host_str().zip(url.port_or_known_default());
+        let (host, port) = parts.ok_or_else(|| CtlError::usage("--url names no host"))?;
+        Ok(format!("{host}:{port}"))
+    }
+
     fn options(&self, url: &str) -> ClientOptions {
         ClientOptions { ca_file: self.global.ca_file.clone(), ..ClientOptions::new(url) }
     }

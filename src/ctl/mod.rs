@@ -11,6 +11,7 @@ mod account;
 mod audit;
 mod bench;
 mod cap;
+mod chaos;
 mod checkpoint;
 mod config;
 mod demo;
@@ -80,6 +81,8 @@ enum Command {
     Maintenance(operate::MaintenanceCommand),
     Drain(operate::DrainArgs),
     #[command(subcommand)]
+    Chaos(chaos::ChaosCommand),
+    #[command(subcommand)]
     Config(config::ConfigCommand),
     #[command(subcommand)]
     Key(key::KeyCommand),
@@ -123,6 +126,7 @@ impl Command {
             Command::Unfreeze(_) => operate::give(OrderName::Unfreeze, false, context).await,
             Command::Maintenance(command) => operate::maintenance(command, context).await,
             Command::Drain(_) => operate::give(OrderName::Drain, false, context).await,
+            Command::Chaos(command) => chaos::run(command, context).await,
             Command::Config(command) => config::run(command, context),
             Command::Key(command) => key::run(command, context),
             Command::Witness(command) => witness::run(command, context).await,

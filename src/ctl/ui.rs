@@ -83,12 +83,20 @@ impl Ui {
 
     /// A progress bar over `total` entries on stderr; nothing where nobody looks.
     pub fn progress(&self, total: u64) -> ProgressBar {
+        let template = "{bar:32} {human_pos}/{human_len} entries, {per_sec}, {eta} left  {msg}";
+        self.bar(total, template)
+    }
+
+    /// The same over `total` seconds.
+    pub fn clock(&self, total: u64) -> ProgressBar {
+        self.bar(total, "{bar:32} {pos}/{len} s  {msg}")
+    }
+
+    fn bar(&self, total: u64, template: &str) -> ProgressBar {
         let hidden = self.quiet || self.json || !io::stderr().is_terminal();
         let target =
             if hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-        let style = ProgressStyle::with_template(
-            "{bar:32} {human_pos}/{human_len} entries, {per_sec}, {eta} left  {msg}",
-        );
+        let style = ProgressStyle::with_template(template);
         ProgressBar::with_draw_target(Some(total), target)
             .with_style(style.expect("the template names fields that there are"))
     }

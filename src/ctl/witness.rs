@@ -60,8 +60,7 @@ pub(super) struct ShowArgs {
 /// Over plain HTTP: what is sent is public and signed. For TLS put a proxy in front.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  \
-    ron-ledgerctl witness serve --dir /var/lib/ron-witness --listen 127.0.0.1:5090 \\\n    \
-    --log ledger.vkey --log other.vkey")]
+    ron-ledgerctl witness serve --dir /var/lib/ron-witness --log ledger.vkey --log other.vkey")]
 pub(super) struct ServeArgs {
     /// The directory of the witness
     #[arg(long, value_name = "DIR")]

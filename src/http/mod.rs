@@ -8,6 +8,7 @@ pub mod error;
 pub mod parse;
 
 pub mod admin;
+pub mod drills;
 pub mod witness;
 
 mod auth;
@@ -23,6 +24,8 @@ mod range;
 mod reads;
 mod tiles;
 
+use std::sync::Arc;
+
 use actix_web::body::MessageBody;
 use actix_web::dev::{Handler, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::http::{ConnectionType, header};
@@ -33,6 +36,7 @@ use tracing_actix_web::TracingLogger;
 
 use self::error::Failure;
 use self::observe::{RequestSpan, measure};
+use crate::actors::drills::Drills;
 use crate::actors::pipeline::Pipeline;
 use crate::config::Config;
 use crate::ledger::reason::Reason;
@@ -45,6 +49,7 @@ pub use self::health::API_VERSION;
 pub struct Shared {
     pipeline: Pipeline,
     settings: Settings,
+    drills: Option<Arc<Drills>>,
 }
 
 /// What the configuration says of the edge.
@@ -62,6 +67,8 @@ pub struct Settings {
     pub public_entries: bool,
     /// For `/version`.
     pub profile: &'static str,
+    /// In percent: degraded, and refused.
+    pub disk_marks: (u8, u8),
 }
 
 impl Settings {
@@ -74,6 +81,7 @@ impl Settings {
             open_reads: config.capabilities.open_reads,
             public_entries: config.tlog.public_entries,
             profile: config.profile.as_str(),
+            disk_marks: (config.disk.degraded_percent, config.disk.refuse_percent),
         }
     }
 }
@@ -81,7 +89,16 @@ impl Settings {
 impl Shared {
     /// One for all workers of both planes.
     pub fn new(pipeline: Pipeline, settings: Settings) -> Data<Self> {
-        Data::new(Shared { pipeline, settings })
+        Self::with_drills(pipeline, settings, None)
+    }
+
+    /// As [`Shared::new`], of a node that takes drills.
+    pub fn with_drills(
+        pipeline: Pipeline,
+        settings: Settings,
+        drills: Option<Arc<Drills>>,
+    ) -> Data<Self> {
+        Data::new(Shared { pipeline, settings, drills })
     }
 
     /// How many items a page has that was asked for with `limit`.
@@ -154,7 +171,9 @@ pub fn local_plane(
         operators_routes(routes);
         routes
             .service(get("/admin/mode", admin::mode))
-            .service(post("/admin/orders", admin::order));
+            .service(post("/admin/orders", admin::order))
+            .service(get("/admin/chaos", drills::chaos))
+            .service(post("/admin/drills", drills::drill));
     };
     app(shared, all).wrap(from_fn(admin::only_allowed))
 }

@@ -4,6 +4,7 @@
 //! verifies and recovers, and is the one way to a [`writer::Writer`], which cannot be cloned, and to
 //! a [`reader::Reader`], which can, and has no way to write.
 
+pub mod ballast;
 pub mod engine;
 pub mod error;
 pub mod files;

@@ -114,6 +114,20 @@ label! {
     }
 }
 
+label! {
+    /// What operators do to a node on purpose.
+    Drill("drill") {
+        /// Kills the process, or an actor, at a point.
+        Kill = "kill",
+        /// Makes an fsync fail.
+        FsyncFail = "fsync_fail",
+        /// Fills the disk.
+        DiskFill = "disk_fill",
+        /// Holds many slow connections.
+        Slowloris = "slowloris",
+    }
+}
+
 /// A metric with one closed label: each series is found by index, without a lock.
 pub struct Closed<L, M> {
     children: Vec<M>,
@@ -152,6 +166,7 @@ mod tests {
         check::<Target>();
         check::<ActorName>();
         check::<Peer>();
+        check::<Drill>();
         check::<WitnessAnswer>();
     }
 }

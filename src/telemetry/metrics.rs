@@ -12,7 +12,7 @@ use prometheus::{
     IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
-use super::labels::{ActorName, Closed, Label, Peer, Queue, Target, WitnessAnswer};
+use super::labels::{ActorName, Closed, Drill, Label, Peer, Queue, Target, WitnessAnswer};
 
 /// Bounds of latency buckets, in seconds. The objectives (80 ms and 150 ms of a commit) are bounds,
 /// so that a share below one of them is exact.
@@ -91,6 +91,7 @@ metrics! {
     actor_restarts: Closed<ActorName, IntCounter> = counter_of("actor_restarts_total", "Restarts of an actor");
     actor_panics: Closed<ActorName, IntCounter> = counter_of("actor_panics_total", "Panics of an actor that were caught");
     tasks_leaked: IntCounter = counter("tasks_leaked_total", "Tasks that outlived their actor");
+    chaos_drills: Closed<Drill, IntCounter> = counter_of("chaos_drills_total", "Drills that were ordered");
     auth_failures: Closed<Peer, IntCounter> = counter_of("auth_failures_total", "Requests without a valid capability, by the kind of connection");
     tls_handshake_failures: IntCounter = counter("tls_handshake_failures_total", "TLS handshakes that failed");
     http_requests: IntCounterVec = counter_vec("http_requests_total", "Answered HTTP requests", &["route", "method", "status"]);

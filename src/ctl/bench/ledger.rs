@@ -64,7 +64,7 @@ impl Ledger {
 }
 
 /// The lines of Prometheus' text format that have one value.
-fn series(text: &str) -> BTreeMap<&str, f64> {
+pub(in crate::ctl) fn series(text: &str) -> BTreeMap<&str, f64> {
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     let pairs = lines.filter_map(|line| line.rsplit_once(' '));
     pairs.filter_map(|(series, value)| Some((series, value.parse().ok()?))).collect()
@@ -72,7 +72,7 @@ fn series(text: &str) -> BTreeMap<&str, f64> {
 
 /// As `histogram_quantile` of Prometheus: linear within the bucket; the last bound for what is
 /// beyond it. `buckets` are cumulative, by upper bound.
-fn quantile_of(buckets: &[(f64, f64)], quantile: f64) -> f64 {
+pub(in crate::ctl) fn quantile_of(buckets: &[(f64, f64)], quantile: f64) -> f64 {
     let rank = quantile * buckets.last().map_or(0.0, |last| last.1);
     let mut below = (0.0, 0.0);
     for &(bound, count) in buckets {

@@ -31,10 +31,10 @@ pub(super) struct Report {
     client_cpu_seconds: f64,
 }
 
-#[derive(Debug, Serialize)]
-pub(super) struct Quantiles {
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(in crate::ctl) struct Quantiles {
     p50: f64,
-    p95: f64,
+    pub(in crate::ctl) p95: f64,
     p99: f64,
     p999: f64,
     max: f64,
@@ -84,7 +84,7 @@ impl Report {
 
 impl Quantiles {
     /// Of latencies in microseconds.
-    pub(super) fn of(latency_us: &Histogram<u64>) -> Self {
+    pub(in crate::ctl) fn of(latency_us: &Histogram<u64>) -> Self {
         let at = |quantile| latency_us.value_at_quantile(quantile) as f64 / 1000.0;
         Quantiles {
             p50: at(0.5),

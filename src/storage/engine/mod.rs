@@ -2,11 +2,12 @@
 //!
 //! Truth is append-only and fsynced batch by batch; derived data follows from it and is written in
 //! bulk. What the keys mean is not known here. [`MemoryEngine`] forgets with the process,
-//! `RocksEngine` does not, and [`Faulty`] wraps either to fail on order. One suite of contract
-//! tests runs over all of them.
+//! `RocksEngine` does not, and [`Faulty`] wraps either to fail on order; [`Failing`] does so for
+//! drills. One suite of contract tests runs over all of them.
 
 mod batch;
 mod error;
+mod failing;
 mod faulty;
 mod memory;
 #[cfg(feature = "rocks")]
@@ -19,6 +20,7 @@ pub(crate) mod sim;
 
 pub use batch::{DerivedBatch, DerivedChange, DerivedFamily, TruthBatch, TruthFamily};
 pub use error::{CommitError, NoRoom, Resource, StoreError};
+pub use failing::{Failing, FsyncFault};
 pub use faulty::{Fault, Faulty};
 pub use memory::MemoryEngine;
 #[cfg(feature = "rocks")]

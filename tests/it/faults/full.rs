@@ -22,11 +22,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// More than what a node keeps free.
 const SIZE: &str = "size=320m";
 
-struct Mount(TempDir);
+pub struct Mount(TempDir);
 
 impl Mount {
     /// `None`, and the reason is printed, where it cannot be.
-    fn new() -> Option<Self> {
+    pub fn new() -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", SIZE, "tmpfs"]).arg(dir.path()).stderr(Stdio::null());
@@ -37,11 +37,11 @@ impl Mount {
         None
     }
 
-    fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         self.0.path()
     }
 
-    fn resize(&self, size: &str) {
+    pub fn resize(&self, size: &str) {
         let mut mount = Command::new("mount");
         mount.args(["-o", &format!("remount,{size}")]).arg(self.path());
         assert!(mount.status().unwrap().success());

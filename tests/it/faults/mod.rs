@@ -1,6 +1,7 @@
 //! What a disk can do to the ledger: bits that flip, no room, errors of the system, and power that
 //! goes away between two writes. `docs/RECOVERY.md` is what these tests hold.
 
+mod ballast;
 mod calls;
 mod disk;
 mod errors;

@@ -22,6 +22,18 @@ const SHARED: &[(&str, &[&str])] = &[
         "src/ctl/bench/ledger.rs",
         &["ledger_commits_total", "ledger_entries_committed_total", "store_bytes"],
     ),
+    (
+        "src/ctl/chaos/watch.rs",
+        &[
+            "disk_pressure",
+            "ledger_head_seq",
+            "ledger_published_size",
+            "ledger_safe_mode",
+            "ledger_seq_gap_detected_total",
+            "tasks_leaked_total",
+            "wal_fsync_fail_total",
+        ],
+    ),
 ];
 
 /// Marks of work that is not done.

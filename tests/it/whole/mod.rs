@@ -5,6 +5,7 @@ mod audits;
 mod command_line;
 mod crash_loop;
 mod determinism;
+mod drills;
 mod kills;
 mod lives;
 mod logs;
