@@ -53,6 +53,16 @@ choice! {
 }
 
 choice! {
+    /// Whether the key exchange of TLS withstands quantum computers.
+    PostQuantum {
+        /// Elliptic curves alone.
+        Off = "off",
+        /// X25519MLKEM768 with whoever can, elliptic curves with the others.
+        Hybrid = "hybrid",
+    }
+}
+
+choice! {
     /// The form of log lines.
     LogFormat {
         /// One JSON object a line.
@@ -392,6 +402,8 @@ section! {
         /// Authority that client certificates must come from.
         #[serde(with = "optional")]
         ca_file: Option<PathBuf>,
+        /// The key exchange.
+        pq: PostQuantum,
     }
 }
 

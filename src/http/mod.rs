@@ -40,6 +40,7 @@ use crate::actors::drills::Drills;
 use crate::actors::pipeline::Pipeline;
 use crate::config::Config;
 use crate::ledger::reason::Reason;
+use crate::telemetry::Metrics;
 
 pub use self::admin::Caller;
 pub use self::body::BODY_DEADLINE;
@@ -99,6 +100,11 @@ impl Shared {
         drills: Option<Arc<Drills>>,
     ) -> Data<Self> {
         Data::new(Shared { pipeline, settings, drills })
+    }
+
+    /// The metrics of the node, for listeners.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(self.pipeline.metrics())
     }
 
     /// How many items a page has that was asked for with `limit`.

@@ -12,7 +12,9 @@ use prometheus::{
     IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
-use super::labels::{ActorName, Closed, Drill, Label, Peer, Queue, Target, WitnessAnswer};
+use super::labels::{
+    ActorName, Closed, Drill, Label, Peer, Queue, Target, TlsReload, WitnessAnswer,
+};
 
 /// Bounds of latency buckets, in seconds. The objectives (80 ms and 150 ms of a commit) are bounds,
 /// so that a share below one of them is exact.
@@ -94,6 +96,8 @@ metrics! {
     chaos_drills: Closed<Drill, IntCounter> = counter_of("chaos_drills_total", "Drills that were ordered");
     auth_failures: Closed<Peer, IntCounter> = counter_of("auth_failures_total", "Requests without a valid capability, by the kind of connection");
     tls_handshake_failures: IntCounter = counter("tls_handshake_failures_total", "TLS handshakes that failed");
+    tls_reloads: Closed<TlsReload, IntCounter> = counter_of("tls_reloads_total", "Times that certificates were read again, by outcome");
+    tls_cert_expiry: IntGaugeVec = gauge_vec("tls_cert_expiry_seconds", "Until the first certificate of the chain in use expires, by plane", &["plane"]);
     http_requests: IntCounterVec = counter_vec("http_requests_total", "Answered HTTP requests", &["route", "method", "status"]);
     http_duration: HistogramVec = latency_vec("http_request_duration_seconds", "Time to answer an HTTP request", &["route", "method"]);
 }
@@ -156,6 +160,10 @@ fn counter_vec(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> 
     add(registry, IntCounterVec::new(Opts::new(name, help), labels))
 }
 
+fn gauge_vec(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    add(registry, IntGaugeVec::new(Opts::new(name, help), labels))
+}
+
 fn latency_vec(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
     let opts = HistogramOpts::new(name, help).buckets(LATENCY_SECONDS.to_vec());
     add(registry, HistogramVec::new(opts, labels))
@@ -166,7 +174,7 @@ fn counter_of<L: Label>(registry: &Registry, name: &str, help: &str) -> Closed<L
 }
 
 fn gauge_of<L: Label>(registry: &Registry, name: &str, help: &str) -> Closed<L, IntGauge> {
-    Closed::new(&add(registry, IntGaugeVec::new(Opts::new(name, help), &[L::NAME])))
+    Closed::new(&gauge_vec(registry, name, help, &[L::NAME]))
 }
 
 fn float_gauge_of<L: Label>(registry: &Registry, name: &str, help: &str) -> Closed<L, Gauge> {
