@@ -51,6 +51,8 @@ pub enum OrderName {
     Unfreeze,
     MaintenanceBegin,
     MaintenanceEnd,
+    IngressLock,
+    IngressUnlock,
     Drain,
 }
 
@@ -65,6 +67,9 @@ pub struct ModeOut {
     pub frozen: bool,
     /// Under maintenance.
     pub maintenance: bool,
+    /// Writes are taken over the local socket alone.
+    #[serde(default)]
+    pub ingress_locked: bool,
     /// About to end.
     pub draining: bool,
 }
@@ -140,6 +145,8 @@ fn order_of(name: OrderName, has_verified: bool) -> Order {
         OrderName::Unfreeze => Order::Unfreeze,
         OrderName::MaintenanceBegin => Order::MaintenanceBegin,
         OrderName::MaintenanceEnd => Order::MaintenanceEnd,
+        OrderName::IngressLock => Order::IngressLock,
+        OrderName::IngressUnlock => Order::IngressUnlock,
         OrderName::Drain => Order::Drain,
     }
 }
@@ -161,6 +168,7 @@ fn mode_out(mode: Mode) -> ModeOut {
         safe_mode: safe_mode.collect(),
         frozen: mode.is_frozen(),
         maintenance: mode.is_under_maintenance(),
+        ingress_locked: mode.is_ingress_locked(),
         draining: mode.is_draining(),
     }
 }

@@ -8,9 +8,6 @@ mod endpoint;
 mod pair;
 mod serve;
 
-#[cfg(test)]
-mod tests;
-
 use std::path::{Path, PathBuf};
 
 pub(super) use self::endpoint::{Endpoint, Files, watch};
