@@ -14,12 +14,12 @@ use rustls::ServerConnection;
 
 use super::StartError;
 use super::socket::{Socket, caller};
-use super::tls::{self, Endpoint, Files, Times};
+use super::tls::{self, Endpoint, Files, Times, TlsError};
 use crate::actors::drills::Drills;
 use crate::actors::pipeline::Pipeline;
 use crate::capability::Peer;
 use crate::config::Config;
-use crate::http::{self, Shared};
+use crate::http::{self, Caller, Shared};
 use crate::telemetry::TlsPlane;
 
 /// How long a connection without a request is kept.
@@ -32,6 +32,9 @@ const TIMES: Times = Times { keep_alive: KEEP_ALIVE, head_deadline: HEAD_DEADLIN
 
 /// Connections on the metrics plane: scrapers and probes.
 const METRICS_CONNECTIONS_MAX: usize = 64;
+
+/// Connections on the admin plane.
+const ADMIN_CONNECTIONS_MAX: usize = 64;
 
 /// Connections on the local plane.
 const LOCAL_CONNECTIONS_MAX: usize = 256;
@@ -47,6 +50,7 @@ struct Served {
 pub(super) struct Listeners {
     pub(super) api_addr: SocketAddr,
     pub(super) metrics_addr: SocketAddr,
+    pub(super) admin_addr: Option<SocketAddr>,
     /// Those that speak TLS.
     pub(super) endpoints: Vec<Arc<Endpoint>>,
     handles: Vec<ServerHandle>,
@@ -73,7 +77,14 @@ pub(super) fn start(
     let api = api(config, shared.clone())?;
     let (metrics, metrics_addr) = metrics_plane(config, shared.clone())?;
     let mut handles = vec![api.handle, metrics];
-    let endpoints = api.endpoint.into_iter().collect();
+    let mut endpoints: Vec<_> = api.endpoint.into_iter().collect();
+    let mut admin_addr = None;
+    if let Some(addr) = config.admin.addr {
+        let admin = admin_plane(config, addr, shared.clone())?;
+        admin_addr = Some(admin.addr);
+        handles.push(admin.handle);
+        endpoints.extend(admin.endpoint);
+    }
     let mut socket = None;
     if let Some(path) = &config.uds.path {
         let served = local_plane(path, &config.uds.allow_uids, shared);
@@ -82,7 +93,14 @@ pub(super) fn start(
         handles.push(handle);
         socket = Some(file);
     }
-    Ok(Listeners { api_addr: api.addr, metrics_addr, endpoints, handles, _socket: socket })
+    Ok(Listeners {
+        api_addr: api.addr,
+        metrics_addr,
+        admin_addr,
+        endpoints,
+        handles,
+        _socket: socket,
+    })
 }
 
 fn api(config: &Config, shared: Data<Shared>) -> Result<Served, StartError> {
@@ -134,6 +152,36 @@ fn api_by_tls(
         data.insert(peer);
     };
     let app = move || http::api(shared.clone());
+    let server = tls::serve(server, listener, Arc::clone(&endpoint), TIMES, on_connect, app);
+    let server = server.map_err(&refused)?.run();
+    let handle = server.handle();
+    actix_rt::spawn(server);
+    Ok(Served { handle, addr, endpoint: Some(endpoint) })
+}
+
+fn admin_plane(
+    config: &Config,
+    addr: SocketAddr,
+    shared: Data<Shared>,
+) -> Result<Served, StartError> {
+    let files = Files::of_admin(config).ok_or(TlsError::AdminWithoutTls)?;
+    let endpoint = Endpoint::open(TlsPlane::Admin, files, shared.metrics())?;
+    let server = Server::build()
+        .workers(1)
+        .max_concurrent_connections(ADMIN_CONNECTIONS_MAX)
+        .shutdown_timeout(1)
+        .disable_signals();
+    let refused = refused("admin.addr", addr);
+    let listener = TcpListener::bind(addr).map_err(&refused)?;
+    let addr = listener.local_addr().map_err(&refused)?;
+    let roles = Arc::new(config.admin.roles.clone());
+    let on_connect = move |session: &ServerConnection, data: &mut Extensions| {
+        let leaf = session.peer_certificates().and_then(|chain| chain.first());
+        let names = leaf.map(tls::names).unwrap_or_default();
+        data.insert(Peer::Mtls);
+        data.insert(Caller::certified(&names, &roles));
+    };
+    let app = move || http::admin_plane(shared.clone());
     let server = tls::serve(server, listener, Arc::clone(&endpoint), TIMES, on_connect, app);
     let server = server.map_err(&refused)?.run();
     let handle = server.handle();

@@ -116,6 +116,7 @@ pub async fn run_opened_by(
         hash = %pipeline.reader().genesis().hash,
         api = %listeners.api_addr,
         metrics = %listeners.metrics_addr,
+        admin = listeners.admin_addr.map(tracing::field::display),
         tls = config.tls.cert_file.is_some(),
         "ron-ledgerd is up"
     );

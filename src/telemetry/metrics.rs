@@ -87,6 +87,7 @@ metrics! {
     overlay_entries: IntGauge = gauge("overlay_entries", "Keys that are applied and not yet flushed");
     disk_pressure: IntGauge = gauge("disk_pressure", "Percent in use of the store's file system");
     uds_denied: IntCounter = counter("uds_denied_total", "Connections by users who may not");
+    admin_denied: IntCounter = counter("admin_denied_total", "Requests on the admin plane without the role or the capability");
     store_bytes: IntGauge = gauge("store_bytes", "Bytes of the store, on disk or in memory");
     breaker_open: Closed<Target, IntCounter> = counter_of("breaker_open_total", "Openings of a breaker");
     breaker_open_seconds: Closed<Target, Gauge> = float_gauge_of("breaker_open_seconds", "Length of the current opening of a breaker, 0 while closed");

@@ -45,6 +45,14 @@ impl Files {
         Some(Files { cert, key, authority, post_quantum: tls.pq })
     }
 
+    /// Those of the admin plane, which is never without an authority; `None` where there is none.
+    pub(in crate::app) fn of_admin(config: &Config) -> Option<Self> {
+        let own = config.admin.ca_file.clone().map(|path| ("admin.ca_file", path));
+        let shared = || config.tls.ca_file.clone().map(|path| ("tls.ca_file", path));
+        let authority = Some(own.or_else(shared)?);
+        Some(Files { authority, ..Self::of_api(config)? })
+    }
+
     /// Whether clients need a certificate.
     pub(in crate::app) fn has_authority(&self) -> bool {
         self.authority.is_some()
@@ -159,20 +167,20 @@ impl Endpoint {
         let mut seen = self.seen.lock();
         *seen = self.files.stamp();
         let plane = self.plane.as_str();
-        let outcome = match self.files.load(SystemTime::now()) {
+        let loaded = self.files.load(SystemTime::now());
+        let outcome = if loaded.is_ok() { TlsReload::Done } else { TlsReload::Refused };
+        // Before the line in the log: who has read that finds it counted.
+        self.metrics.tls_reloads.of(outcome).inc();
+        match loaded {
             Ok((config, expires)) => {
                 self.current.store(Arc::new(Current { config: Arc::new(config), expires }));
+                self.show_expiry();
                 tracing::info!(plane, expires, "certificates reloaded");
-                TlsReload::Done
             }
             Err(error) => {
                 tracing::error!(plane, %error, "certificates not reloaded, the old ones stay");
-                TlsReload::Refused
             }
-        };
-        self.metrics.tls_reloads.of(outcome).inc();
-        drop(seen);
-        self.show_expiry();
+        }
     }
 
     /// [`Endpoint::reload`] where the files have changed since they were last read.

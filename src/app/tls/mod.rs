@@ -5,12 +5,14 @@
 //! sessions that may be resumed. So a session that an authority vouched for does not outlive it.
 
 mod endpoint;
+mod names;
 mod pair;
 mod serve;
 
 use std::path::{Path, PathBuf};
 
 pub(super) use self::endpoint::{Endpoint, Files, watch};
+pub(super) use self::names::names;
 pub(super) use self::serve::{Times, serve};
 use crate::storage::files::FileError;
 
@@ -70,6 +72,9 @@ pub enum TlsError {
     /// They are of no use to TLS.
     #[error("tls.cert_file, tls.key_file: {0}")]
     Pair(rustls::Error),
+    /// A configuration that was not validated.
+    #[error("admin.addr: the admin plane needs tls.cert_file, tls.key_file and an authority")]
+    AdminWithoutTls,
     /// The authority of the clients.
     #[error("{key}: {message}")]
     Authority {

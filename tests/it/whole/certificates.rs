@@ -69,6 +69,7 @@ fn certificates_are_exchanged_under_load_and_no_request_fails() {
             let (config, url, is_over, answered) = (&config, &url, &is_over, &answered);
             scope.spawn(move || {
                 let mut tls = Tls::connect(url, config).unwrap();
+                tls.get("/healthz").unwrap();
                 while !is_over.load(Ordering::Relaxed) {
                     if !keeps {
                         tls = Tls::connect(url, config).unwrap();
