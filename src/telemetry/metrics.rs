@@ -72,7 +72,7 @@ metrics! {
     sequencer_batch_size: Histogram = histogram("sequencer_batch_size", "Entries in one commit group", &BATCH_ENTRIES);
     prevalidator_duration: Histogram = latency("prevalidator_duration_seconds", "Time to validate one request");
     safe_mode: IntGauge = gauge("ledger_safe_mode", "1 while writes are refused because the store is in doubt");
-    ingress_locked: IntGauge = gauge("ingress_locked", "1 while writes are taken over the local socket alone");
+    ingress_locked: IntGauge = gauge("ledger_ingress_locked", "1 while writes are taken over the local socket alone");
     seq_gap_detected: IntCounter = counter("ledger_seq_gap_detected_total", "Gaps found in the sequence");
     wal_fsync_fail: IntCounter = counter("wal_fsync_fail_total", "Durable writes that failed with an unknown outcome");
     rejected: IntCounterVec = counter_vec("rejected_total", "Entries and requests that were refused, by reason", &["reason"]);

@@ -169,7 +169,7 @@ fn routes_of(code: &str) -> BTreeSet<(&'static str, String)> {
         let plane = match function.split(['(', '<']).next() {
             Some("api" | "ledger_routes") => "API",
             Some("operators_routes") => "metrics",
-            Some("local_plane") => "local",
+            Some("admin_routes") => "admin",
             _ => continue,
         };
         for (method, mark) in [("GET", ".service(get(\""), ("POST", ".service(post(\"")] {
@@ -194,7 +194,7 @@ fn routes_told(manual: &str) -> BTreeSet<(&'static str, String)> {
         match cells.next() {
             Some("both") => found.extend([("API", route.clone()), ("metrics", route)]),
             Some("metrics") => _ = found.insert(("metrics", route)),
-            Some("local") => _ = found.insert(("local", route)),
+            Some("admin") => _ = found.insert(("admin", route)),
             _ => _ = found.insert(("API", route)),
         }
     }

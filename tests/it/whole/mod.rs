@@ -1,5 +1,6 @@
 //! The whole daemon as a process: what its clients, its operators and its disk see.
 
+mod admin;
 mod amnesia;
 mod audits;
 mod certificates;

@@ -118,7 +118,10 @@ async fn orders_bar_writes_and_take_it_back() {
         assert_eq!(node.write().await, "ok");
     }
     let log = node.daemon.stop().2;
-    let orders = log.iter().filter(|line| line.contains("admin order")).count();
+    let orders = log
+        .iter()
+        .filter(|line| line.contains("admin call") && line.contains("POST /admin/orders"))
+        .count();
     assert_eq!(orders, 9, "each order is a line: {log:#?}");
 }
 
@@ -136,7 +139,7 @@ async fn a_locked_ingress_takes_writes_over_the_local_socket_alone() {
     for text in ["\"ready\":true", "\"degraded\":true", "\"ingress\":\"uds\"", "closed to writes"] {
         assert!(answer.contains(text), "{text}: {answer}");
     }
-    assert_eq!(series(&node.daemon, "ingress_locked"), Some(1));
+    assert_eq!(series(&node.daemon, "ledger_ingress_locked"), Some(1));
     // A worse bar is told to both.
     assert_eq!(node.tell("freeze"), "frozen,ingress_locked");
     assert_eq!(
@@ -147,7 +150,7 @@ async fn a_locked_ingress_takes_writes_over_the_local_socket_alone() {
     assert_eq!(node.tell("ingress unlock"), "ready");
     assert!(node.refused("ingress unlock").contains("nothing to end"));
     assert_eq!(node.write().await, "ok");
-    assert_eq!(series(&node.daemon, "ingress_locked"), Some(0));
+    assert_eq!(series(&node.daemon, "ledger_ingress_locked"), Some(0));
     node.stop();
 }
 
