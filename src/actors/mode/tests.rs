@@ -2,6 +2,7 @@
 
 use super::{Bar, Checker::*, Event::*, Fault, IllegalMove::*, Mode, ModeCell, SafeReason as R};
 use super::{Event, IllegalMove, UnknownModeName, WayOut};
+use crate::capability::Peer;
 
 const CLEAR: Event = OperatorClear { verified: true };
 const CLEAR_UNVERIFIED: Event = OperatorClear { verified: false };

@@ -24,6 +24,9 @@ const POLL: Duration = Duration::from_secs(2);
 /// Sessions that can be resumed. Each is used once.
 const SESSIONS_MAX: usize = 4096;
 
+/// Of each file, if it is there: its number, its time of change, its length.
+type Stamp = Vec<Option<(u64, i64, i64, u64)>>;
+
 /// Where the TLS of a listener lies.
 #[derive(Clone, Debug)]
 pub(in crate::app) struct Files {
@@ -93,7 +96,7 @@ impl Files {
 
     /// What tells one state of the files from another. The time of change moves with content, name
     /// and rights alike.
-    fn stamp(&self) -> Vec<Option<(u64, i64, i64, u64)>> {
+    fn stamp(&self) -> Stamp {
         let authority = self.authority.iter().map(|(_, path)| path);
         let paths = [&self.cert, &self.key].into_iter().chain(authority);
         let stamp = |path: &PathBuf| {
@@ -120,7 +123,7 @@ pub(in crate::app) struct Endpoint {
     files: Files,
     current: ArcSwap<Current>,
     /// The files as they were last read, for good or ill.
-    seen: Mutex<Vec<Option<(u64, i64, i64, u64)>>>,
+    seen: Mutex<Stamp>,
     metrics: Arc<Metrics>,
 }
 
