@@ -380,10 +380,10 @@ fn each_rule_of_documents_can_fail() {
 fn routes_and_tests_are_read_off_the_code() {
     let code = "pub fn api() { .service(get(\"/a/{b}*\", x)) }\nfn ledger_routes() { \
                 .service(post(\"/ingest\", x)) }\nfn operators_routes() { \
-                .service(get(\"/a/{b}\", x)) }\npub fn local_plane() { \
+                .service(get(\"/a/{b}\", x)) }\npub fn admin_routes() { \
                 .service(post(\"/o\", x)) }\nfn get(";
     let manual = "\n## Routes\n\n| `POST /ingest` | API |\n| `GET /a/{b}?c=` | both |\n\
-                  | `POST /o` | local |\n\n## Next\n| `GET /x` |";
+                  | `POST /o` | admin |\n\n## Next\n| `GET /x` |";
     assert_eq!(routes_of(code), routes_told(manual));
     assert_eq!(routes_of(code).len(), 4);
     let text = "#[test]\nfn one() { if a { } }\nmod inner { #[actix_rt::test]\nasync fn two() {} }\n\
