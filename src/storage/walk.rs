@@ -7,6 +7,7 @@ use super::chain::Chain;
 use super::codec::{self, Damaged, Head};
 use super::engine::{DerivedFamily, Engine, ScanLimit, StoreError, TruthFamily};
 use super::error::ReadError;
+use super::filter::Filter;
 use super::flusher::HEIGHT;
 use super::genesis::{Genesis, GenesisError};
 use super::store::GENESIS;
@@ -15,7 +16,7 @@ use super::writer::HEAD;
 use crate::accumulator::{Hash, TileId};
 use crate::ledger::encode::decode;
 use crate::ledger::entry::{Entry, Millis, Seq, Sequenced};
-use crate::ledger::state::Delta;
+use crate::ledger::state::{Delta, Hold, HoldState};
 
 /// Why a walk ends before the log does.
 #[derive(Debug, thiserror::Error)]
@@ -136,11 +137,16 @@ impl<'a> Walk<'a> {
     /// # Errors
     /// [`WalkError`]; the walk cannot go on then.
     pub fn next_group(&mut self) -> Result<Option<WalkedGroup>, WalkError> {
+        let before = self.chain.tiles().size();
         let Some(link) = self.chain.next(self.engine)? else {
             self.end()?;
             return Ok(None);
         };
         let size = link.group.size;
+        if before < self.height && self.height < size {
+            // Derived data is flushed by whole groups.
+            return Err(WalkError::Differs { what: "the height of derived data", size });
+        }
         if size <= self.height {
             for (tile, bytes) in link.filled {
                 self.holds(tile, &bytes)?;
@@ -209,7 +215,7 @@ pub fn derived_differs(
     engine: &dyn Engine,
     state: &Delta,
 ) -> Result<Option<&'static str>, ReadError> {
-    use DerivedFamily::{Accounts, Holds, Idem, Ids, Supply};
+    use DerivedFamily::{Accounts, Due, Holds, Idem, Ids, Supply};
     let same = |family, count: usize, is: &dyn Fn(&[u8], &[u8]) -> bool| {
         Ok::<bool, ReadError>(count_same(engine, family, is)? == Some(count))
     };
@@ -246,8 +252,24 @@ pub fn derived_differs(
         let known = id_of(key).and_then(|id| state.holds.get(&id));
         known.is_some_and(|known| codec::hold_value(known) == value)
     };
-    let same = same(Holds, state.holds.len(), &holds)?;
-    Ok(if same { None } else { Some("the stored holds") })
+    if !same(Holds, state.holds.len(), &holds)? {
+        return Ok(Some("the stored holds"));
+    }
+    let waits = |hold: &Hold| hold.state == HoldState::Open && hold.expires_at.is_some();
+    let due = |key: &[u8], value: &[u8]| {
+        codec::due_of(key).is_ok_and(|(at, id)| {
+            let known = state.holds.get(&id).filter(|hold| waits(hold));
+            known.is_some_and(|hold| hold.expires_at == Some(at)) && value.is_empty()
+        })
+    };
+    if !same(Due, state.holds.values().filter(|hold| waits(hold)).count(), &due)? {
+        return Ok(Some("the stored times of holds"));
+    }
+    let load = |key: &[u8]| engine.derived_get(DerivedFamily::Filter, key);
+    let ids = state.ids.iter().map(|(id, record)| (id.as_bytes(), record.seq));
+    let tuples = state.idem.iter().map(|(digest, seq)| (&digest.0, *seq));
+    let knows = Filter::saved_knows(load, ids.chain(tuples))?;
+    Ok(if knows { None } else { Some("the saved filter of ids and tuples") })
 }
 
 /// How many records a family has; `None` as soon as one is not as it should be.
@@ -267,4 +289,10 @@ fn count_same(
         count += page.len();
         from = [&last[..], &[0]].concat();
     }
+}
+
+/// The records of a saved filter that knows nothing, and says that it knows all up to `height`.
+#[cfg(test)]
+pub(crate) fn saved_filter(bytes: u64, height: Seq) -> Vec<super::engine::Item> {
+    Filter::new(bytes).expect("room for a block").records(height).collect()
 }
