@@ -35,5 +35,6 @@ mod refusal;
 mod sequencer;
 mod signed;
 mod ticket;
+mod verifier;
 mod wiring;
 mod witnesses;

@@ -39,6 +39,7 @@ pub use super::disk::Marks;
 pub use super::publisher::Published;
 pub use super::signed::{LogKeys, SIGNED_FILE, SignedError, SignedNotes};
 pub use super::ticket::{Answer, Bearer, Submission};
+pub use super::verifier::Pace;
 pub use super::wiring::{Parts, Settings};
 pub use super::witnesses::Watchers;
 

@@ -70,6 +70,10 @@ points! {
     WitnessesTimer = "witnesses_timer",
     /// The answers of a round are there, and nothing follows from them yet.
     WitnessesAnswered = "witnesses_answered",
+    /// The verifier begins a life.
+    VerifierStarted = "verifier_started",
+    /// Its timer has come round, and a part of the store is to be read again.
+    VerifierStep = "verifier_step",
     /// A breaker begins a life, before it follows the state that it published.
     BreakerStarted = "breaker_started",
     /// A breaker has a report in hand.

@@ -26,6 +26,7 @@ use super::report::Observer;
 use super::sequencer::{self, Sequencer};
 use super::signed::SignedNotes;
 use super::supervise::{self, Hooks, Lasting, Policy, Spec, Supervision};
+use super::verifier::{self, Pace, Verifier};
 use super::witnesses::{self, Watchers, Witnessed, Witnesses};
 use crate::capability::CachedVerifier;
 use crate::config::{Config, ReversibleBridges};
@@ -41,6 +42,9 @@ const LOOKS: u32 = 2;
 
 /// Nobody writes to the witnesses' actor: it looks by itself.
 const WITNESSES: u32 = 1;
+
+/// Nor to the verifier.
+const VERIFIER: u32 = 1;
 
 /// Orders that wait at the admin's door.
 const ORDERS: u32 = 16;
@@ -66,6 +70,7 @@ pub struct Settings {
     pub auto_clear: bool,
     pub policy: Policy,
     pub stuck_after: Duration,
+    pub verifier: Pace,
 }
 
 impl Settings {
@@ -102,6 +107,10 @@ impl Settings {
                 longest: config.supervision.backoff_max,
             },
             stuck_after: config.supervision.stuck_after,
+            verifier: Pace {
+                entries_per_second: config.verifier.entries_per_second,
+                interval: config.verifier.interval,
+            },
         }
     }
 }
@@ -162,6 +171,7 @@ fn label_of(name: &str) -> Option<ActorName> {
         "root_publisher" => ActorName::RootPublisher,
         "admin" => ActorName::Admin,
         "witnesses" => ActorName::Witnesses,
+        "verifier" => ActorName::Verifier,
         other if other.starts_with("breaker") => ActorName::Breaker,
         _ => return None,
     })
@@ -245,6 +255,19 @@ impl Pipeline {
             };
             let build = || Witnesses { deps, state: witnesses::State::default() };
             starter.start(&at, "witnesses", WITNESSES, build);
+        }
+        if settings.verifier.entries_per_second > 0 {
+            let at = starter.thread()?;
+            let deps = verifier::Deps {
+                reader: reader.clone(),
+                published: Arc::clone(&published),
+                mode: mode.clone(),
+                pace: settings.verifier,
+                metrics: Arc::clone(&metrics),
+                probe: probe.clone(),
+            };
+            let build = || Verifier { deps, state: verifier::State::default() };
+            starter.start(&at, "verifier", VERIFIER, build);
         }
         let disk = Disk::new(settings.disk);
         let (clock_suspect, ages) = (Arc::new(AtomicBool::new(false)), Ages::default());

@@ -151,6 +151,7 @@ fn of_walk(error: WalkError) -> Finding {
     let problem = error.to_string();
     match error {
         WalkError::Gap { seq } => Finding::of(seq, Check::Continuity, problem),
+        WalkError::Order { seq, problem } => Finding::of(seq, Check::Continuity, problem),
         WalkError::Entry { seq, problem } => Finding::of(seq, Check::Encoding, problem),
         WalkError::Differs { size, .. } => Finding::of(size, Check::StoredRoots, problem),
         WalkError::Read(_) | WalkError::Genesis(_) => general(Check::Encoding, problem),

@@ -19,6 +19,7 @@ mod compared;
 mod flips;
 mod lies;
 mod stores;
+mod tampered;
 
 const ORIGIN: &str = "ledger.example/a";
 

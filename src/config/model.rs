@@ -129,6 +129,8 @@ pub struct Config {
     pub tlog: TlogConfig,
     /// Who cosigns checkpoints.
     pub witness: WitnessConfig,
+    /// How the store is read again.
+    pub verifier: VerifierConfig,
     /// What the ledger's policy allows.
     pub governance: GovernanceConfig,
     /// How safe-mode ends.
@@ -399,6 +401,17 @@ section! {
         /// What each of them has to answer.
         #[serde(with = "duration")]
         timeout: Duration,
+    }
+}
+
+section! {
+    /// `[verifier]`
+    VerifierConfig {
+        /// Entries a second; 0 for none.
+        entries_per_second: u32,
+        /// Between two passes.
+        #[serde(with = "duration")]
+        interval: Duration,
     }
 }
 

@@ -246,6 +246,9 @@ fn broken_relations_blame_their_key() {
     check(&[("supervision.backoff_min", "3s")], &["supervision.backoff_max"]);
     check(&[("supervision.backoff_max", "60s")], &["supervision.backoff_max"]);
     check(&[("supervision.stuck_after", "2.5s")], &["supervision.stuck_after"]);
+    check(&[("verifier.entries_per_second", "1000001")], &["verifier.entries_per_second"]);
+    check(&[("verifier.entries_per_second", "0")], &[]);
+    check(&[("verifier.interval", "0s")], &["verifier.interval"]);
     check(&[("capabilities.cache_ttl", "61s")], &["capabilities.cache_ttl"]);
     check(&[("http.metrics_addr", "127.0.0.1:5082")], &["http.metrics_addr"]);
     check(&[("http.api_addr", "[::]:0"), ("http.metrics_addr", "[::]:0")], &[]);

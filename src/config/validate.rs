@@ -121,6 +121,11 @@ impl Config {
             "limits.requests_per_second",
             "at most 1000000, or 0 for no limit: the time for one is counted in whole nanoseconds",
         );
+        rules.need(
+            self.verifier.entries_per_second <= 1_000_000,
+            "verifier.entries_per_second",
+            "at most 1000000, or 0 for never: no core verifies more",
+        );
         rules.need(self.http.workers <= 1024, "http.workers", "at most 1024: each is a thread");
         // The request that closes a group may be of full size, after holds that expired.
         let group = count(commit.batch_max_entries)
@@ -150,6 +155,7 @@ impl Config {
             ("publish.min_interval", self.publish.min_interval),
             ("witness.interval", self.witness.interval),
             ("witness.timeout", self.witness.timeout),
+            ("verifier.interval", self.verifier.interval),
             ("supervision.window", supervision.window),
             ("supervision.backoff_min", supervision.backoff_min),
         ] {

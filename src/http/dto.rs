@@ -132,6 +132,20 @@ pub struct AnswerOut<'a> {
     pub reasons: Vec<ReasonOut<'a>>,
     /// What became of each entry, by index.
     pub results: Vec<ResultOut>,
+    /// Whether the results have the receipts that were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipts: Option<Receipts>,
+}
+
+/// What became of the wish for receipts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Receipts {
+    /// Each entry that is in the ledger has one.
+    Given,
+    /// There is none: the entries were not published in time, or could not be proven now. Each can be
+    /// had later.
+    NotYet,
 }
 
 /// Why one entry was rejected.
@@ -146,7 +160,7 @@ pub struct ReasonOut<'a> {
 }
 
 /// What became of one entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResultOut {
     /// The entry's index in the batch.
     pub idx: usize,
@@ -155,6 +169,9 @@ pub struct ResultOut {
     /// Its place in the ledger; none when it was rejected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seq: Option<u64>,
+    /// A C2SP tlog-proof with the entry in it, where receipts were asked for and given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<String>,
 }
 
 /// What became of an entry, in one word.
@@ -205,7 +222,7 @@ mod tests {
 
     #[test]
     fn what_is_absent_is_not_written() {
-        let result = ResultOut { idx: 0, status: Status::Rejected, seq: None };
+        let result = ResultOut { idx: 0, status: Status::Rejected, seq: None, receipt: None };
         let text = serde_json::to_string(&result).unwrap();
         assert_eq!(text, r#"{"idx":0,"status":"rejected"}"#);
         assert_eq!(serde_json::from_str::<ResultOut>(&text).unwrap(), result);

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::dto::{AnswerOut, ReasonOut, ResultOut, Status};
 use super::error::{Failure, common_reason, retry_after, status_of_rejects};
 use super::parse::{Rules, parse};
-use super::{Shared, auth, body};
+use super::{Shared, auth, body, receipts};
 use crate::accumulator::Hash;
 use crate::actors::pipeline::{Answer, Bearer, Submission};
 use crate::capability::Peer;
@@ -29,7 +29,7 @@ pub async fn ingest(
     shared: Data<Shared>,
 ) -> Result<HttpResponse, Failure> {
     let decided = decide(&request, payload, &shared).await;
-    let answer = decided.inspect_err(|failure| shared.count_rejected(failure.reason()))?;
+    let (wish, answer) = decided.inspect_err(|failure| shared.count_rejected(failure.reason()))?;
     match &*answer {
         Answer::Refused(reject) => {
             shared.count_rejected(reject.reason);
@@ -38,26 +38,32 @@ pub async fn ingest(
         Answer::Done { outcomes, root, root_size } => {
             rejects(outcomes).for_each(|reject| shared.count_rejected(reject.reason));
             let durability = shared.pipeline.reader().durability().as_str();
-            Ok(respond(outcomes, root, *root_size, durability))
+            let mut told = told(outcomes, root, *root_size, durability);
+            if let Some(deadline) = wish {
+                receipts::add(&shared, &mut told, deadline).await;
+            }
+            Ok(respond(outcomes, &told))
         }
     }
 }
 
+/// The outcome, and until when the client waits for receipts if it does.
 async fn decide(
     request: &HttpRequest,
     payload: Payload,
     shared: &Shared,
-) -> Result<Arc<Answer>, Failure> {
-    let submission = receive(request, payload, shared).await?;
+) -> Result<(Option<Instant>, Arc<Answer>), Failure> {
+    let (submission, wants_receipts) = receive(request, payload, shared).await?;
     let deadline = submission.received + shared.pipeline.deadline();
-    wait(shared.pipeline.submit(submission)?, deadline).await
+    let answer = wait(shared.pipeline.submit(submission)?, deadline).await?;
+    Ok((wants_receipts.then_some(deadline), answer))
 }
 
 async fn receive(
     request: &HttpRequest,
     payload: Payload,
     shared: &Shared,
-) -> Result<Submission, Failure> {
+) -> Result<(Submission, bool), Failure> {
     let announced = body::announced_bytes(request);
     let body = body::read(payload, announced, shared.settings.body_bytes_max).await?;
     let received = Instant::now();
@@ -69,7 +75,7 @@ async fn receive(
     let parsed = parse(&body, &rules)?;
     let token = auth::bearer(request);
     let peer = auth::peer(request);
-    Ok(Submission {
+    let submission = Submission {
         entries: parsed.entries,
         atomic: parsed.atomic,
         token: token.map(Bearer::new),
@@ -77,7 +83,8 @@ async fn receive(
         fingerprint: fingerprint(token, peer, &body),
         peer,
         received,
-    })
+    };
+    Ok((submission, parsed.receipt))
 }
 
 /// A passed deadline and a dropped sender both leave the outcome open: the entries may be, or
@@ -135,7 +142,12 @@ fn rejects(outcomes: &[Outcome]) -> impl Iterator<Item = &Reject> {
     })
 }
 
-fn respond(outcomes: &[Outcome], root: &Hash, root_size: u64, durability: &str) -> HttpResponse {
+fn told<'a>(
+    outcomes: &'a [Outcome],
+    root: &Hash,
+    root_size: u64,
+    durability: &'a str,
+) -> AnswerOut<'a> {
     let mut answer = AnswerOut {
         accepted: 0,
         seq_start: None,
@@ -145,6 +157,7 @@ fn respond(outcomes: &[Outcome], root: &Hash, root_size: u64, durability: &str) 
         durability: durability.into(),
         reasons: Vec::new(),
         results: Vec::with_capacity(outcomes.len()),
+        receipts: None,
     };
     for (idx, outcome) in outcomes.iter().enumerate() {
         let (status, seq) = match outcome {
@@ -161,8 +174,12 @@ fn respond(outcomes: &[Outcome], root: &Hash, root_size: u64, durability: &str) 
             }
         };
         answer.accepted += usize::from(seq.is_some());
-        answer.results.push(ResultOut { idx, status, seq });
+        answer.results.push(ResultOut { idx, status, seq, receipt: None });
     }
+    answer
+}
+
+fn respond(outcomes: &[Outcome], answer: &AnswerOut<'_>) -> HttpResponse {
     let common = common_reason(rejects(outcomes).map(|reject| reject.reason));
     let status = match answer.accepted {
         all if all == outcomes.len() => StatusCode::OK,
@@ -191,7 +208,7 @@ mod tests {
     }
 
     async fn answer(outcomes: &[Outcome]) -> (u16, Value) {
-        let response = respond(outcomes, &Hash([0xab; 32]), 9, "fsync");
+        let response = respond(outcomes, &told(outcomes, &Hash([0xab; 32]), 9, "fsync"));
         let status = response.status().as_u16();
         let body = to_bytes(response.into_body()).await.unwrap();
         (status, serde_json::from_slice(&body).unwrap())

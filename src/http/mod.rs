@@ -23,6 +23,7 @@ mod observe;
 mod proofs;
 mod range;
 mod reads;
+mod receipts;
 mod tiles;
 
 use std::sync::Arc;

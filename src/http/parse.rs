@@ -16,6 +16,7 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 
 pub(crate) use self::fields::parse_id;
 use self::fields::{Fields, Raw};
+use super::receipts::RECEIPTS_MAX;
 use crate::ledger::entry::Entry;
 use crate::ledger::names::{Asset, IdemId};
 use crate::ledger::reason::{Reason, Reject};
@@ -37,6 +38,8 @@ pub struct Parsed {
     pub entries: Vec<Entry>,
     /// All or nothing.
     pub atomic: bool,
+    /// The client waits for the receipts of its entries.
+    pub receipt: bool,
 }
 
 /// Reads the body of `POST /ingest`.
@@ -184,15 +187,17 @@ impl Draft<'_> {
         let idem_id = idem_id.map_err(located)?;
         let atomic = fields::may("atomic", self.atomic, fields::flag).map_err(located)?;
         let receipt = fields::may("receipt", self.receipt, fields::flag).map_err(located)?;
-        if receipt == Some(true) {
-            return Err(malformed("receipt: this version gives none; leave it out"));
+        let receipt = receipt.unwrap_or(false);
+        if receipt && entries.len() > RECEIPTS_MAX {
+            let details = format!("receipt: true with at most {RECEIPTS_MAX} entries");
+            return Err(malformed(details));
         }
         if let Some(idem_id) = idem_id {
             for entry in &mut entries {
                 entry.idem_id = Some(idem_id.clone());
             }
         }
-        Ok(Parsed { entries, atomic: atomic.unwrap_or(false) })
+        Ok(Parsed { entries, atomic: atomic.unwrap_or(false), receipt })
     }
 }
 

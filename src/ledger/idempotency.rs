@@ -1,6 +1,10 @@
 //! The tuple (account, amount, nonce, idem_id) takes effect once: its digest finds the entry that
 //! did, whatever its id.
 
+use std::sync::LazyLock;
+
+use blake3::hazmat::{ContextKey, HasherExt as _, hash_derive_key_context};
+
 use super::entry::Entry;
 
 /// The first 16 bytes of BLAKE3 in its key derivation mode over the tuple, texts with their length
@@ -10,10 +14,13 @@ pub struct IdemDigest(pub [u8; 16]);
 
 const CONTEXT: &str = "ron-ledger v1 idempotency tuple";
 
+/// Hashed once, and not for each entry.
+static CONTEXT_KEY: LazyLock<ContextKey> = LazyLock::new(|| hash_derive_key_context(CONTEXT));
+
 impl IdemDigest {
     /// The digest of an entry's tuple. An absent `idem_id` differs from every present one.
     pub fn of(entry: &Entry) -> Self {
-        let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
+        let mut hasher = blake3::Hasher::new_from_context_key(&CONTEXT_KEY);
         let account = entry.account.as_str().as_bytes();
         hasher.update(&[account.len() as u8]);
         hasher.update(account);
@@ -35,6 +42,14 @@ mod tests {
     use crate::ledger::entry::{Amount, Kind};
     use crate::ledger::names::{AccountId, Asset, IdemId};
     use crate::ledger::testing::entry;
+
+    /// Stored digests stay what they are.
+    #[test]
+    fn the_digest_is_that_of_the_published_derivation() {
+        let entry = entry(Kind::Mint, "a", 5);
+        let tuple = [&[1, b'a'][..], &5_u128.to_be_bytes(), &entry.nonce].concat();
+        assert_eq!(IdemDigest::of(&entry).0, blake3::derive_key(CONTEXT, &tuple)[..16]);
+    }
 
     #[test]
     fn only_the_tuple_counts() {

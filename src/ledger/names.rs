@@ -127,7 +127,8 @@ impl AccountKey {
     /// The key of `asset` held by `account`.
     pub fn new(account: &AccountId, asset: &Asset) -> Self {
         let mut key = Vec::with_capacity(1 + account.0.len() + asset.0.len());
-        key.extend_from_slice(&Self::prefix(account));
+        key.push(account.0.len() as u8);
+        key.extend_from_slice(account.0.as_bytes());
         key.extend_from_slice(asset.0.as_bytes());
         AccountKey(key.into())
     }

@@ -186,6 +186,10 @@ pub fn units_of(entries: impl Iterator<Item = Sequenced>) -> Vec<Request> {
     let mut units = Vec::new();
     let mut unit = Request { items: Vec::new(), atomic: true };
     for Sequenced { linked, entry, .. } in entries {
+        if unit.items.is_empty() {
+            // Most units are of one entry, and a list that grows by itself begins with four.
+            unit.items.reserve_exact(1);
+        }
         unit.items.push(Item::new(entry, Grants::ALL));
         if !linked {
             units.push(std::mem::replace(&mut unit, Request { items: Vec::new(), atomic: true }));

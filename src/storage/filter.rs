@@ -12,7 +12,7 @@ const WORDS_PER_BLOCK: usize = 8;
 const BITS_PER_KEY: u32 = 8;
 
 /// Changes with the hash or the layout: a filter of another version is made anew.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// A saved filter is cut into values of this many words, 1 MiB.
 const WORDS_PER_CHUNK: usize = 1 << 17;
@@ -66,13 +66,10 @@ impl Filter {
             let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
             bytes
         });
-        let mut digest = blake3::Hasher::new();
+        let words = self.words.len() as u64;
+        let mut digest = Header::digest(height, words);
         let chunks: Vec<Vec<u8>> = chunks.inspect(|chunk| _ = digest.update(chunk)).collect();
-        let header = Header {
-            height,
-            words: self.words.len() as u64,
-            digest: *digest.finalize().as_bytes(),
-        };
+        let header = Header { height, words, digest: *digest.finalize().as_bytes() };
         let chunks = (0u32..).zip(chunks).map(|(at, chunk)| (at.to_be_bytes().to_vec(), chunk));
         std::iter::once((Vec::new(), header.to_bytes())).chain(chunks)
     }
@@ -90,18 +87,25 @@ impl Filter {
         let Some(header) = header.filter(|header| header.words == self.words.len() as u64) else {
             return Ok(None);
         };
-        let mut words = Vec::with_capacity(self.words.len());
-        let mut digest = blake3::Hasher::new();
-        for at in 0..self.words.len().div_ceil(WORDS_PER_CHUNK) as u32 {
-            let Some(chunk) = load(&at.to_be_bytes())? else { return Ok(None) };
-            digest.update(&chunk);
-            words.extend(chunk.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word)));
-        }
-        if digest.finalize() != header.digest || words.len() != self.words.len() {
-            return Ok(None);
-        }
+        let Some(words) = header.words(&mut load)? else { return Ok(None) };
         self.words = words;
         Ok(Some(header.height))
+    }
+
+    /// Whether the saved filter, if there is one of this version, is whole and knows `known`: keys with
+    /// the entry that brought them.
+    ///
+    /// # Errors
+    /// Those of `load`.
+    pub(super) fn saved_knows<'a, E>(
+        mut load: impl FnMut(&[u8]) -> Result<Option<Vec<u8>>, E>,
+        mut known: impl Iterator<Item = (&'a [u8; 16], Seq)>,
+    ) -> Result<bool, E> {
+        let header = load(&[])?.and_then(|bytes| Header::parse(&bytes).ok());
+        let Some(header) = header else { return Ok(true) };
+        let Some(words) = header.words(&mut load)? else { return Ok(false) };
+        let filter = Filter { words };
+        Ok(known.all(|(key, seq)| seq > header.height || filter.may_contain(key)))
     }
 }
 
@@ -113,6 +117,32 @@ struct Header {
 }
 
 impl Header {
+    /// Over what it says of the words, before the words.
+    fn digest(height: Seq, words: u64) -> blake3::Hasher {
+        let mut digest = blake3::Hasher::new();
+        digest.update(&height.to_be_bytes()).update(&words.to_be_bytes());
+        digest
+    }
+
+    /// The words that belong to this header; `None` when they are not all there, or others.
+    fn words<E>(
+        &self,
+        load: &mut impl FnMut(&[u8]) -> Result<Option<Vec<u8>>, E>,
+    ) -> Result<Option<Vec<u64>>, E> {
+        let (mut words, mut digest) = (Vec::new(), Header::digest(self.height, self.words));
+        let chunks = self.words.div_ceil(WORDS_PER_CHUNK as u64);
+        for at in 0..u32::try_from(chunks).unwrap_or(u32::MAX) {
+            let Some(chunk) = load(&at.to_be_bytes())? else { return Ok(None) };
+            digest.update(&chunk);
+            words.extend(chunk.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word)));
+        }
+        let is_whole = digest.finalize() == self.digest
+            && words.len() as u64 == self.words
+            && self.words > 0
+            && words.len().is_multiple_of(WORDS_PER_BLOCK);
+        Ok(is_whole.then_some(words))
+    }
+
     fn to_bytes(&self) -> Vec<u8> {
         let (height, words) = (self.height.to_be_bytes(), self.words.to_be_bytes());
         [&[VERSION][..], &height, &words, &self.digest].concat()
@@ -208,6 +238,6 @@ mod tests {
     fn the_hash_never_changes() {
         let filter = filled(1 << 20, 0..1_000);
         let (_, header) = filter.records(0).next().unwrap();
-        assert_eq!(hex::encode(&header[17..25]), "9297ee6cfd028d91");
+        assert_eq!(hex::encode(&header[17..25]), "b1176509002ff768");
     }
 }

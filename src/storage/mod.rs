@@ -11,12 +11,14 @@ pub mod error;
 pub mod files;
 pub mod genesis;
 pub mod reader;
+pub mod scrub;
 pub mod store;
 pub mod upgrade;
 pub mod walk;
 pub mod writer;
 
 mod block;
+mod chain;
 mod codec;
 mod filter;
 mod flusher;

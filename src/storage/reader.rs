@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::codec::{Head, RootRow};
-use super::engine::{Durability, StoreError, Usage};
+use super::engine::{Durability, Engine, StoreError, Usage};
 use super::error::ReadError;
 use super::genesis::Genesis;
 use super::view::{Shared, Still};
@@ -56,6 +56,16 @@ impl Reader {
             true => Ok(&self.shared),
             false => Err(ReadError::NotOpen),
         }
+    }
+
+    /// The engine, once its records are verified.
+    pub(super) fn engine(&self) -> Result<&dyn Engine, ReadError> {
+        Ok(&*self.open()?.engine)
+    }
+
+    /// Notes that an entry is not there although the log reaches further.
+    pub(super) fn miss(&self, seq: Seq) -> ReadError {
+        self.shared.miss(seq)
     }
 
     /// The state, held still. It is asked again with the state in hand whether it may be read:

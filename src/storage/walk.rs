@@ -2,21 +2,21 @@
 //! entry is the one form of what it says, and the tree of all of them has the stored roots and tiles.
 //! It only reads, and needs no recovery before it.
 
-use std::collections::VecDeque;
-
 use super::block::Block;
-use super::codec::{self, Damaged, Head, RootRow};
-use super::engine::{DerivedFamily, Engine, Item, ScanLimit, StoreError, TruthFamily};
+use super::chain::Chain;
+use super::codec::{self, Damaged, Head};
+use super::engine::{DerivedFamily, Engine, ScanLimit, StoreError, TruthFamily};
 use super::error::ReadError;
+use super::filter::Filter;
 use super::flusher::HEIGHT;
 use super::genesis::{Genesis, GenesisError};
 use super::store::GENESIS;
 use super::view::PAGE;
 use super::writer::HEAD;
-use crate::accumulator::{Hash, TILE_WIDTH, Tiles};
+use crate::accumulator::{Hash, TileId};
 use crate::ledger::encode::decode;
 use crate::ledger::entry::{Entry, Millis, Seq, Sequenced};
-use crate::ledger::state::Delta;
+use crate::ledger::state::{Delta, Hold, HoldState};
 
 /// Why a walk ends before the log does.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +32,14 @@ pub enum WalkError {
     Gap {
         /// The entry that should be there.
         seq: Seq,
+    },
+    /// A block stands in the log where it cannot.
+    #[error("entry {seq}: {problem}")]
+    Order {
+        /// Where.
+        seq: Seq,
+        /// In words.
+        problem: String,
     },
     /// An entry is not what it must be.
     #[error("entry {seq}: {problem}")]
@@ -80,12 +88,9 @@ pub struct WalkedGroup {
 pub struct Walk<'a> {
     engine: &'a dyn Engine,
     genesis: Genesis,
-    tiles: Tiles,
-    time: Millis,
+    chain: Chain,
     /// Up to where derived data goes.
     height: Seq,
-    blocks: VecDeque<Item>,
-    roots: VecDeque<Item>,
 }
 
 impl<'a> Walk<'a> {
@@ -100,9 +105,8 @@ impl<'a> Walk<'a> {
             true => 0,
             false => height_of(engine)?,
         };
-        let (blocks, roots) = (VecDeque::new(), VecDeque::new());
-        let tiles = Tiles::new(genesis.hash);
-        Ok(Walk { engine, genesis, tiles, time: 0, height, blocks, roots })
+        let chain = Chain::new(genesis.hash, PAGE);
+        Ok(Walk { engine, genesis, chain, height })
     }
 
     /// What the ledger was made with.
@@ -133,91 +137,48 @@ impl<'a> Walk<'a> {
     /// # Errors
     /// [`WalkError`]; the walk cannot go on then.
     pub fn next_group(&mut self) -> Result<Option<WalkedGroup>, WalkError> {
-        let first = self.tiles.size() + 1;
-        let block = next(self.engine, TruthFamily::Blocks, &mut self.blocks, first)?;
-        let root = next(self.engine, TruthFamily::Roots, &mut self.roots, first)?;
-        let Some((key, value)) = block else {
-            self.end(root.is_some())?;
+        let before = self.chain.tiles().size();
+        let Some(link) = self.chain.next(self.engine)? else {
+            self.end()?;
             return Ok(None);
         };
-        if codec::seq_of(&key)? != first {
-            return Err(WalkError::Gap { seq: first });
+        let size = link.group.size;
+        if before < self.height && self.height < size {
+            // Derived data is flushed by whole groups.
+            return Err(WalkError::Differs { what: "the height of derived data", size });
         }
-        let block = Block::parse(first, value)?;
-        if block.time < self.time {
-            let problem = "it was committed before the group in front of it".to_owned();
-            return Err(WalkError::Entry { seq: first, problem });
-        }
-        let (entries, leaves) = self.entries(&block)?;
-        self.append(leaves)?;
-        self.time = block.time;
-        let (size, made) = (self.tiles.size(), self.tiles.root());
-        let row = root.map(|(key, value)| codec::root_row(&key, &value)).transpose()?;
-        if row != Some(RootRow { seq: size, root: made, time: block.time }) {
-            return Err(WalkError::Differs { what: "the stored root", size });
+        if size <= self.height {
+            for (tile, bytes) in link.filled {
+                self.holds(tile, &bytes)?;
+            }
         }
         if size == self.height {
-            self.edge()?;
-        }
-        Ok(Some(WalkedGroup { time: block.time, entries, size, root: made }))
-    }
-
-    fn entries(&self, block: &Block) -> Result<(Vec<Sequenced>, Vec<Hash>), WalkError> {
-        let (mut entries, mut leaves) = (Vec::new(), Vec::new());
-        let mut seq = block.first;
-        for form in block.forms() {
-            let wrong = |problem: String| WalkError::Entry { seq, problem };
-            let form = form.map_err(|_| wrong("its block ends within it".to_owned()))?;
-            let entry = decode(form).map_err(|error| wrong(error.to_string()))?;
-            if entry.seq != seq {
-                return Err(wrong(format!("entry {} stands in its place", entry.seq)));
-            }
-            leaves.push(self.genesis.hash.leaf(form));
-            entries.push(entry);
-            seq += 1;
-        }
-        match entries.is_empty() {
-            true => Err(WalkError::Entry { seq, problem: "its block is empty".to_owned() }),
-            false => Ok((entries, leaves)),
-        }
-    }
-
-    /// Takes the leaves in, and holds tiles that filled up against the stored ones.
-    fn append(&mut self, leaves: Vec<Hash>) -> Result<(), WalkError> {
-        let changed = self.tiles.append(leaves);
-        let size = self.tiles.size();
-        for (tile, bytes) in changed.iter().filter(|_| size <= self.height) {
-            let is_full = bytes.len() == 32 * usize::from(TILE_WIDTH);
-            let stored = |engine: &dyn Engine| {
-                engine.derived_get(DerivedFamily::Tiles, &codec::tile_key(*tile))
-            };
-            if is_full && stored(self.engine)?.as_ref() != Some(bytes) {
-                return Err(WalkError::Differs { what: "a stored tile", size });
+            // At the height of derived data its tiles have these hashes and no more.
+            for (tile, bytes) in self.chain.tiles().edge() {
+                self.holds(tile, bytes)?;
             }
         }
-        Ok(())
+        Ok(Some(link.group))
     }
 
-    /// At the height of derived data its tiles have these hashes and no more.
-    fn edge(&self) -> Result<(), WalkError> {
-        for (tile, bytes) in self.tiles.edge() {
-            let stored = self.engine.derived_get(DerivedFamily::Tiles, &codec::tile_key(tile))?;
-            if stored.as_deref() != Some(bytes) {
-                let size = self.tiles.size();
-                return Err(WalkError::Differs { what: "a stored tile", size });
+    fn holds(&self, tile: TileId, bytes: &[u8]) -> Result<(), WalkError> {
+        let stored = self.engine.derived_get(DerivedFamily::Tiles, &codec::tile_key(tile))?;
+        match stored.as_deref() == Some(bytes) {
+            true => Ok(()),
+            false => {
+                Err(WalkError::Differs { what: "a stored tile", size: self.chain.tiles().size() })
             }
         }
-        Ok(())
     }
 
-    fn end(&self, has_more_roots: bool) -> Result<(), WalkError> {
-        let size = self.tiles.size();
+    fn end(&mut self) -> Result<(), WalkError> {
+        let size = self.chain.tiles().size();
         let differs = |what| Err(WalkError::Differs { what, size });
-        if has_more_roots {
+        if self.chain.has_more_roots(self.engine)? {
             return differs("a stored root beyond the log");
         }
         let stored = self.stored_head()?;
-        let made = Head { seq: size, root: self.tiles.root(), time: self.time };
+        let made = Head { seq: size, root: self.chain.tiles().root(), time: self.chain.time() };
         if stored.is_some_and(|head| head != made) || stored.is_none() && size > 0 {
             return differs("the stored head");
         }
@@ -226,19 +187,6 @@ impl<'a> Walk<'a> {
         }
         Ok(())
     }
-}
-
-/// The next item from `from` on, by pages.
-fn next(
-    engine: &dyn Engine,
-    family: TruthFamily,
-    page: &mut VecDeque<Item>,
-    from: Seq,
-) -> Result<Option<Item>, StoreError> {
-    if page.is_empty() {
-        *page = engine.truth_scan(family, &codec::seq_key(from), PAGE)?.into();
-    }
-    Ok(page.pop_front())
 }
 
 fn height_of(engine: &dyn Engine) -> Result<Seq, WalkError> {
@@ -267,7 +215,7 @@ pub fn derived_differs(
     engine: &dyn Engine,
     state: &Delta,
 ) -> Result<Option<&'static str>, ReadError> {
-    use DerivedFamily::{Accounts, Holds, Idem, Ids, Supply};
+    use DerivedFamily::{Accounts, Due, Holds, Idem, Ids, Supply};
     let same = |family, count: usize, is: &dyn Fn(&[u8], &[u8]) -> bool| {
         Ok::<bool, ReadError>(count_same(engine, family, is)? == Some(count))
     };
@@ -304,8 +252,24 @@ pub fn derived_differs(
         let known = id_of(key).and_then(|id| state.holds.get(&id));
         known.is_some_and(|known| codec::hold_value(known) == value)
     };
-    let same = same(Holds, state.holds.len(), &holds)?;
-    Ok(if same { None } else { Some("the stored holds") })
+    if !same(Holds, state.holds.len(), &holds)? {
+        return Ok(Some("the stored holds"));
+    }
+    let waits = |hold: &Hold| hold.state == HoldState::Open && hold.expires_at.is_some();
+    let due = |key: &[u8], value: &[u8]| {
+        codec::due_of(key).is_ok_and(|(at, id)| {
+            let known = state.holds.get(&id).filter(|hold| waits(hold));
+            known.is_some_and(|hold| hold.expires_at == Some(at)) && value.is_empty()
+        })
+    };
+    if !same(Due, state.holds.values().filter(|hold| waits(hold)).count(), &due)? {
+        return Ok(Some("the stored times of holds"));
+    }
+    let load = |key: &[u8]| engine.derived_get(DerivedFamily::Filter, key);
+    let ids = state.ids.iter().map(|(id, record)| (id.as_bytes(), record.seq));
+    let tuples = state.idem.iter().map(|(digest, seq)| (&digest.0, *seq));
+    let knows = Filter::saved_knows(load, ids.chain(tuples))?;
+    Ok(if knows { None } else { Some("the saved filter of ids and tuples") })
 }
 
 /// How many records a family has; `None` as soon as one is not as it should be.
@@ -325,4 +289,10 @@ fn count_same(
         count += page.len();
         from = [&last[..], &[0]].concat();
     }
+}
+
+/// The records of a saved filter that knows nothing, and says that it knows all up to `height`.
+#[cfg(test)]
+pub(crate) fn saved_filter(bytes: u64, height: Seq) -> Vec<super::engine::Item> {
+    Filter::new(bytes).expect("room for a block").records(height).collect()
 }

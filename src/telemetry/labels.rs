@@ -83,6 +83,8 @@ label! {
         Admin = "admin",
         /// Asks the witnesses.
         Witnesses = "witnesses",
+        /// Reads the store again.
+        Verifier = "verifier",
     }
 }
 
@@ -99,6 +101,20 @@ label! {
         Fork = "fork",
         /// No answer to go by.
         Failed = "failed",
+    }
+}
+
+label! {
+    /// How a pass over the published log ended, or why there was none.
+    VerifierFinding("kind") {
+        /// A hole, or a block that cannot stand where it stands.
+        ChainBroken = "chain_broken",
+        /// What is stored is not what its entries make.
+        Differs = "differs",
+        /// It ended early: the store could not be read, or the process ends.
+        Incomplete = "incomplete",
+        /// It was due and could not begin: the ledger is not open, or nothing is published.
+        NotRun = "not_run",
     }
 }
 
@@ -190,5 +206,6 @@ mod tests {
         check::<WitnessAnswer>();
         check::<TlsPlane>();
         check::<TlsReload>();
+        check::<VerifierFinding>();
     }
 }

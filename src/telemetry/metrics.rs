@@ -13,7 +13,7 @@ use prometheus::{
 };
 
 use super::labels::{
-    ActorName, Closed, Drill, Label, Peer, Queue, Target, TlsReload, WitnessAnswer,
+    ActorName, Closed, Drill, Label, Peer, Queue, Target, TlsReload, VerifierFinding, WitnessAnswer,
 };
 
 /// Bounds of latency buckets, in seconds. The objectives (80 ms and 150 ms of a commit) are bounds,
@@ -66,6 +66,9 @@ metrics! {
     published_size: IntGauge = gauge("ledger_published_size", "Size of the tree of the last published root");
     witnessed_size: IntGauge = gauge("ledger_witnessed_size", "Size of the last checkpoint that enough witnesses have cosigned");
     witness_answers: Closed<WitnessAnswer, IntCounter> = counter_of("witness_answers_total", "Answers of witnesses, by what became of the question");
+    verifier_findings: Closed<VerifierFinding, IntCounter> = counter_of("verifier_findings_total", "Passes of the verifier over the published log that were not completed, by the reason");
+    verifier_last_complete_pass: IntGauge = gauge("verifier_last_complete_pass_seconds", "Unix time at which the verifier last ended a pass and found nothing");
+    verifier_position: IntGauge = gauge("verifier_position", "Last entry that the present pass of the verifier, or the last one, has verified");
     commit_latency: Histogram = latency("ledger_commit_latency_seconds", "From the receipt of a request until it was durable");
     committer_batch_latency: Histogram = latency("committer_batch_latency_seconds", "Time of the committer for one group");
     committer_lag_ms: IntGauge = gauge("committer_lag_ms", "Age of the oldest request that is sequenced and not durable, in milliseconds");

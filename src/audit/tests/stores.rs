@@ -17,6 +17,11 @@ use crate::storage::writer::Lag;
 
 /// A ledger whose derived data goes so far as its log, and its note.
 fn filled() -> (Arc<MemoryEngine>, String) {
+    filled_with(900)
+}
+
+/// Of so many entries, most of which are accepted.
+pub(super) fn filled_with(entries: usize) -> (Arc<MemoryEngine>, String) {
     let engine = Arc::new(MemoryEngine::new(1 << 30));
     let genesis = Genesis {
         hash: HashAlgo::Blake3,
@@ -28,7 +33,7 @@ fn filled() -> (Arc<MemoryEngine>, String) {
     let shared = Arc::clone(&engine) as Arc<dyn Engine>;
     let store = Store::open(shared, genesis, options).unwrap();
     let (mut writer, _lease) = store.writer(None).unwrap();
-    let spec = Spec { entries: 900, seed: 5, ..Spec::default() };
+    let spec = Spec { entries, seed: 5, ..Spec::default() };
     for (at, unit) in Workload::new(spec).unwrap().enumerate() {
         let items = unit.entries.into_iter().map(|entry| Item::new(entry, Grants::ALL)).collect();
         let request = Request { items, atomic: unit.atomic };
@@ -45,7 +50,7 @@ fn filled() -> (Arc<MemoryEngine>, String) {
     (engine, note(&signer(), &checkpoint))
 }
 
-fn verify(engine: &dyn Engine, note: Option<&str>) -> Report {
+pub(super) fn verify(engine: &dyn Engine, note: Option<&str>) -> Report {
     verify_engine(engine, note, signer().verifier_key(), &|_, _| ()).unwrap()
 }
 
@@ -100,7 +105,7 @@ fn a_changed_record_of_truth_is_found() {
     assert_eq!(verify(&whole, Some(&note)).problem, None);
 }
 
-const ALL: ScanLimit = ScanLimit { items: usize::MAX, bytes: usize::MAX };
+pub(super) const ALL: ScanLimit = ScanLimit { items: usize::MAX, bytes: usize::MAX };
 
 /// A copy in which one record of truth says something else.
 fn forged(engine: &MemoryEngine, family: TruthFamily, key: &[u8], value: &[u8]) -> MemoryEngine {

@@ -15,8 +15,8 @@ use crate::http::dto::{ReasonOut, RequestIn, ResultOut};
 fn answer(first: Option<u64>, last: Option<u64>, rejected: usize) -> AnswerOut<'static> {
     let committed = first.zip(last).map_or(0, |(first, last)| last + 1 - first) as usize;
     let result = |idx| match idx < committed {
-        true => ResultOut { idx, status: Status::Committed, seq: Some(1) },
-        false => ResultOut { idx, status: Status::Rejected, seq: None },
+        true => ResultOut { idx, status: Status::Committed, seq: Some(1), receipt: None },
+        false => ResultOut { idx, status: Status::Rejected, seq: None, receipt: None },
     };
     let reason = |idx| ReasonOut { idx, reason: "conflict".into(), details: "d".into() };
     AnswerOut {
@@ -28,6 +28,7 @@ fn answer(first: Option<u64>, last: Option<u64>, rejected: usize) -> AnswerOut<'
         durability: "memory".into(),
         reasons: (committed..committed + rejected).map(reason).collect(),
         results: (0..committed + rejected).map(result).collect(),
+        receipts: None,
     }
 }
 

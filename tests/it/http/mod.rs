@@ -8,6 +8,7 @@ mod ingest;
 mod lost;
 mod proofs;
 mod reads;
+mod receipts;
 mod rights;
 mod routing;
 mod secrets;

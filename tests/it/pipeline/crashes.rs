@@ -31,12 +31,15 @@ fn of(point: Point) -> (ActorName, Option<Point>) {
         AdminHandle => (ActorName::Admin, None),
         BreakerStarted | BreakerHandle => (ActorName::Breaker, None),
         WitnessesStarted | WitnessesTimer | WitnessesAnswered => (ActorName::Witnesses, None),
+        VerifierStarted => (ActorName::Verifier, Some(VerifierStep)),
+        VerifierStep => (ActorName::Verifier, None),
     }
 }
 
 /// Strikes at the third request of a stream, or when the timer comes round.
 async fn survives(point: Point) {
-    let node = micronode(&[("publish.min_interval", "1ms")]).await;
+    let quick = [("publish.min_interval", "1ms"), ("verifier.interval", "1ms")];
+    let node = micronode(&quick).await;
     let (actor, way) = of(point);
     let crashes = if way.is_some() { 2 } else { 1 };
     let before = mint("before", 7);
@@ -132,6 +135,11 @@ async fn a_panic_of_the_committer_is_survived() {
 #[actix_rt::test]
 async fn a_panic_of_the_publisher_is_survived() {
     all_survive(&[ActorName::RootPublisher]).await;
+}
+
+#[actix_rt::test]
+async fn a_panic_of_the_verifier_is_survived() {
+    all_survive(&[ActorName::Verifier]).await;
 }
 
 /// The first life ends in `started`, before anything was done: the second one is as good.

@@ -10,6 +10,7 @@ mod holds;
 mod order;
 mod roots;
 mod safe_mode;
+mod verifier;
 mod witnesses;
 
 use std::sync::{Arc, mpsc};

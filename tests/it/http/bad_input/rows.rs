@@ -51,6 +51,10 @@ pub fn one(case: &'static str, changes: Value) -> Row {
     batch(case, &[entry(NEW, changes)])
 }
 
+fn many(entries: u64) -> Vec<Value> {
+    (NEW..NEW + entries).map(|number| entry(number, json!({}))).collect()
+}
+
 /// A good request around one good new entry, with these fields changed.
 fn request(case: &'static str, changes: Value) -> Row {
     let mut request = json!({"batch": [entry(NEW, json!({}))]});
@@ -126,7 +130,8 @@ fn requests() -> Vec<Row> {
         request("unknown field that is long", json!({"x".repeat(33): 1})),
         request("atomic a string", json!({"atomic": "true"})),
         request("atomic a number", json!({"atomic": 1})),
-        request("receipt", json!({"receipt": true})),
+        request("receipt a string", json!({"receipt": "true"})),
+        request("receipts for too many", json!({"receipt": true, "batch": many(101)})),
         request("idem_id a number", json!({"idem_id": 7})),
         request("idem_id empty", json!({"idem_id": ""})),
         request("idem_id over-long", json!({"idem_id": "x".repeat(65)})),
