@@ -32,6 +32,7 @@ mod prevalidator;
 mod publisher;
 mod rate;
 mod refusal;
+mod revoking;
 mod sequencer;
 mod signed;
 mod ticket;

@@ -37,6 +37,7 @@ use crate::telemetry::{Metrics, Queue};
 pub use super::admin::Order;
 pub use super::disk::Marks;
 pub use super::publisher::Published;
+pub use super::revoking::{RevokeError, RevokedFile, RevokedFileError};
 pub use super::signed::{LogKeys, SIGNED_FILE, SignedError, SignedNotes};
 pub use super::ticket::{Answer, Bearer, Submission};
 pub use super::wiring::{Parts, Settings};
@@ -170,7 +171,7 @@ impl Pipeline {
     }
 
     /// Who verifies tokens.
-    pub fn capabilities(&self) -> &CachedVerifier {
+    pub fn capabilities(&self) -> &Arc<CachedVerifier> {
         &self.inner.capabilities
     }
 

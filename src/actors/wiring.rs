@@ -23,6 +23,7 @@ use super::probe::Probe;
 use super::publisher::{self, RootPublisher};
 use super::rate::RateLimit;
 use super::report::Observer;
+use super::revoking::RevokedFile;
 use super::sequencer::{self, Sequencer};
 use super::signed::SignedNotes;
 use super::supervise::{self, Hooks, Lasting, Policy, Spec, Supervision};
@@ -114,6 +115,8 @@ pub struct Parts {
     pub signed: Arc<SignedNotes>,
     /// Who verifies tokens.
     pub capabilities: Arc<CachedVerifier>,
+    /// Where revocations outlive the process.
+    pub revoked_file: Option<RevokedFile>,
     /// Who is to cosign them.
     pub watchers: Option<Watchers>,
     /// The mode to begin in.
@@ -215,7 +218,8 @@ impl Pipeline {
     /// # Errors
     /// When the system gives no threads.
     pub fn start(parts: Parts, settings: &Settings) -> std::io::Result<Pipeline> {
-        let Parts { store, signed, watchers, capabilities, mode, metrics, probe } = parts;
+        let Parts { store, signed, watchers, capabilities, revoked_file, mode, metrics, probe } =
+            parts;
         let hooks = Arc::new(Watch { mode: mode.clone(), metrics: Arc::clone(&metrics) });
         let mut starter =
             Starter { policy: settings.policy, hooks, cares: Vec::new(), threads: Vec::new() };
@@ -317,7 +321,14 @@ impl Pipeline {
         let build = || Ingress { deps, twins: Twins::default(), rate, next: 0, messages: 0 };
         let ingress = starter.start(&front, "ingress", settings.queue_ingress, build);
         let (mode_too, writer) = (mode.clone(), committer.clone());
-        let build = || Admin { mode: mode_too, committer: writer, probe };
+        let verifier = Arc::clone(&capabilities);
+        let build = || Admin {
+            mode: mode_too,
+            committer: writer,
+            capabilities: verifier,
+            revoked_file,
+            probe,
+        };
         let admin = starter.start(&orders, "admin", ORDERS, build);
 
         capacities(&metrics, settings);

@@ -3,6 +3,7 @@
 mod listen;
 mod node;
 mod panics;
+mod reload;
 mod socket;
 mod watchers;
 
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::listen::Listeners;
+use self::reload::Reload;
 use crate::actors::drills::Drills;
 use crate::actors::pipeline::Pipeline;
 use crate::config::{Config, Profile};
@@ -120,9 +122,11 @@ pub async fn run_opened_by(
     );
     let announcer = actix_rt::spawn(announce(pipeline.clone()));
     // Without a handler it would end the process undrained: a closed terminal is no reason to.
+    let reload =
+        Reload { config: config.clone(), capabilities: Arc::clone(pipeline.capabilities()) };
     actix_rt::spawn(async move {
         while hangup.recv().await.is_some() {
-            tracing::warn!("SIGHUP: nothing is reloaded while running, restart to change settings");
+            reload.run();
         }
     });
     let mut exit = tokio::select! {

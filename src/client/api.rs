@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use super::error::shown;
 use super::{BearerToken, ClientError};
 use crate::http::admin::{ModeOut, OrderIn};
+use crate::http::caps::{CapsOut, RevokeIn};
 use crate::http::drills::{ChaosOut, DrillIn, DrillOut};
 use crate::http::dto::{
     AccountOut, AnswerOut, ConsistencyOut, EntriesOut, EntryAtOut, ErrorOut, HoldOut, InclusionOut,
@@ -268,6 +269,22 @@ impl Client {
     /// [`ClientError`]; 409 when it does not fit the mode.
     pub async fn order(&self, order: &OrderIn) -> Result<ModeOut, ClientError> {
         self.give("orders", order).await
+    }
+
+    /// The root keys, and what is revoked, over the local socket.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn capabilities(&self) -> Result<CapsOut, ClientError> {
+        self.get(&["admin", "capabilities"], &[]).await
+    }
+
+    /// Revokes, over the local socket.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn revoke(&self, revoke: &RevokeIn) -> Result<CapsOut, ClientError> {
+        self.give("revocations", revoke).await
     }
 
     /// Whether drills are taken, over the local socket.

@@ -106,7 +106,7 @@ impl Command {
     async fn run(self, context: &Context) -> Result<(), CtlError> {
         match self {
             Command::Init(args) => init::run(args, context),
-            Command::Cap(command) => cap::run(command, context),
+            Command::Cap(command) => cap::run(command, context).await,
             Command::Ingest(args) => ingest::run(args, context).await,
             Command::Workload(args) => workload::run(args, context).await,
             Command::Demo(args) => demo::run(args, context).await,

@@ -8,6 +8,7 @@ pub mod error;
 pub mod parse;
 
 pub mod admin;
+pub mod caps;
 pub mod drills;
 pub mod witness;
 
@@ -172,6 +173,8 @@ pub fn local_plane(
         routes
             .service(get("/admin/mode", admin::mode))
             .service(post("/admin/orders", admin::order))
+            .service(get("/admin/capabilities", caps::capabilities))
+            .service(post("/admin/revocations", caps::revoke))
             .service(get("/admin/chaos", drills::chaos))
             .service(post("/admin/drills", drills::drill));
     };

@@ -93,6 +93,7 @@ metrics! {
     tasks_leaked: IntCounter = counter("tasks_leaked_total", "Tasks that outlived their actor");
     chaos_drills: Closed<Drill, IntCounter> = counter_of("chaos_drills_total", "Drills that were ordered");
     auth_failures: Closed<Peer, IntCounter> = counter_of("auth_failures_total", "Requests without a valid capability, by the kind of connection");
+    keys_expiring: IntGaugeVec = gauge_vec("keys_expiring", "Keys whose 90 days end within so many days, or have ended", &["kind", "within"]);
     tls_handshake_failures: IntCounter = counter("tls_handshake_failures_total", "TLS handshakes that failed");
     http_requests: IntCounterVec = counter_vec("http_requests_total", "Answered HTTP requests", &["route", "method", "status"]);
     http_duration: HistogramVec = latency_vec("http_request_duration_seconds", "Time to answer an HTTP request", &["route", "method"]);
@@ -154,6 +155,10 @@ fn latency(registry: &Registry, name: &str, help: &str) -> Histogram {
 
 fn counter_vec(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
     add(registry, IntCounterVec::new(Opts::new(name, help), labels))
+}
+
+fn gauge_vec(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    add(registry, IntGaugeVec::new(Opts::new(name, help), labels))
 }
 
 fn latency_vec(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
