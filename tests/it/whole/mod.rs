@@ -2,6 +2,7 @@
 
 mod amnesia;
 mod audits;
+mod caps;
 mod command_line;
 mod crash_loop;
 mod determinism;
