@@ -28,6 +28,7 @@ mod disk;
 mod gauges;
 mod history;
 mod ingress;
+mod limits;
 mod prevalidator;
 mod publisher;
 mod rate;

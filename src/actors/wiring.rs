@@ -16,12 +16,12 @@ use super::committer::{self, Committer};
 use super::disk::{Disk, Marks};
 use super::door::Door;
 use super::ingress::{self, Ingress, Twins};
+use super::limits::{Limits, Rates};
 use super::mode::{Checker, Event, ModeCell};
 use super::pipeline::{Doors, Inner, Pipeline};
 use super::prevalidator::{self, Prevalidator};
 use super::probe::Probe;
 use super::publisher::{self, RootPublisher};
-use super::rate::RateLimit;
 use super::report::Observer;
 use super::revoking::RevokedFile;
 use super::sequencer::{self, Sequencer};
@@ -56,7 +56,7 @@ pub struct Settings {
     pub prevalidators: u32,
     pub inflight: Usage,
     pub request_deadline: Duration,
-    pub requests_per_second: u32,
+    pub rates: Rates,
     pub batch_max_entries: usize,
     pub batch_max_bytes: usize,
     pub expire_max: usize,
@@ -84,7 +84,14 @@ impl Settings {
                 bytes: config.limits.inflight_bytes,
             },
             request_deadline: config.limits.request_deadline,
-            requests_per_second: config.limits.requests_per_second,
+            rates: Rates {
+                global: config.limits.requests_per_second,
+                capability: config.rates.capability,
+                uds: config.rates.uds,
+                mtls: config.rates.mtls,
+                tls: config.rates.tls,
+                plain: config.rates.plain,
+            },
             batch_max_entries: config.commit.batch_max_entries,
             batch_max_bytes: usize::try_from(config.commit.batch_max_bytes).unwrap_or(usize::MAX),
             expire_max: config.commit.expire_max,
@@ -299,9 +306,11 @@ impl Pipeline {
         let sequencer = starter.start(&order, "sequencer", settings.queue_commit, build);
 
         let upstreams = starter.breakers(&front, &probe);
+        let limits = Arc::new(Limits::new(settings.rates));
         let deps = prevalidator::Deps {
             sequencer: sequencer.clone(),
             capabilities: Arc::clone(&capabilities),
+            limits: Arc::clone(&limits),
             bridges: settings.bridges,
             upstreams: Arc::clone(&upstreams),
             reader: reader.clone(),
@@ -313,12 +322,12 @@ impl Pipeline {
         let deps = ingress::Deps {
             mode: mode.clone(),
             pool: pool.clone(),
+            limits: Arc::clone(&limits),
             deadline: settings.request_deadline,
             metrics: Arc::clone(&metrics),
             probe: probe.clone(),
         };
-        let rate = RateLimit::per_second(settings.requests_per_second);
-        let build = || Ingress { deps, twins: Twins::default(), rate, next: 0, messages: 0 };
+        let build = || Ingress { deps, twins: Twins::default(), next: 0, messages: 0 };
         let ingress = starter.start(&front, "ingress", settings.queue_ingress, build);
         let (mode_too, writer) = (mode.clone(), committer.clone());
         let verifier = Arc::clone(&capabilities);
@@ -351,6 +360,7 @@ impl Pipeline {
                 witnessed,
                 signed,
                 capabilities,
+                limits,
                 metrics,
                 deadline: settings.request_deadline,
                 stuck_after: settings.stuck_after,

@@ -15,7 +15,6 @@ use zeroize::Zeroizing;
 use super::error::shown;
 use super::{BearerToken, ClientError};
 use crate::http::admin::{ModeOut, OrderIn};
-use crate::http::caps::{CapsOut, RevokeIn};
 use crate::http::drills::{ChaosOut, DrillIn, DrillOut};
 use crate::http::dto::{
     AccountOut, AnswerOut, ConsistencyOut, EntriesOut, EntryAtOut, ErrorOut, HoldOut, InclusionOut,
@@ -271,22 +270,6 @@ impl Client {
         self.give("orders", order).await
     }
 
-    /// The root keys, and what is revoked, over the local socket.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn capabilities(&self) -> Result<CapsOut, ClientError> {
-        self.get(&["admin", "capabilities"], &[]).await
-    }
-
-    /// Revokes, over the local socket.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn revoke(&self, revoke: &RevokeIn) -> Result<CapsOut, ClientError> {
-        self.give("revocations", revoke).await
-    }
-
     /// Whether drills are taken, over the local socket.
     ///
     /// # Errors
@@ -303,7 +286,7 @@ impl Client {
         self.give("drills", drill).await
     }
 
-    async fn give<T: DeserializeOwned>(
+    pub(super) async fn give<T: DeserializeOwned>(
         &self,
         route: &str,
         order: &impl Serialize,
@@ -350,7 +333,7 @@ impl Client {
         }
     }
 
-    async fn get<T: DeserializeOwned>(
+    pub(super) async fn get<T: DeserializeOwned>(
         &self,
         path: &[&str],
         query: &[(&str, String)],

@@ -20,6 +20,7 @@ mod hold;
 mod ingest;
 mod init;
 mod key;
+mod limits;
 mod operate;
 mod private;
 mod proof;
@@ -81,6 +82,8 @@ enum Command {
     Maintenance(operate::MaintenanceCommand),
     Drain(operate::DrainArgs),
     #[command(subcommand)]
+    Limits(limits::LimitsCommand),
+    #[command(subcommand)]
     Chaos(chaos::ChaosCommand),
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -126,6 +129,7 @@ impl Command {
             Command::Unfreeze(_) => operate::give(OrderName::Unfreeze, false, context).await,
             Command::Maintenance(command) => operate::maintenance(command, context).await,
             Command::Drain(_) => operate::give(OrderName::Drain, false, context).await,
+            Command::Limits(command) => limits::run(command, context).await,
             Command::Chaos(command) => chaos::run(command, context).await,
             Command::Config(command) => config::run(command, context),
             Command::Key(command) => key::run(command, context),

@@ -10,6 +10,7 @@ pub mod parse;
 pub mod admin;
 pub mod caps;
 pub mod drills;
+pub mod limits;
 pub mod witness;
 
 mod auth;
@@ -175,6 +176,8 @@ pub fn local_plane(
             .service(post("/admin/orders", admin::order))
             .service(get("/admin/capabilities", caps::capabilities))
             .service(post("/admin/revocations", caps::revoke))
+            .service(get("/admin/limits", limits::limits))
+            .service(post("/admin/limits", limits::set_limits))
             .service(get("/admin/chaos", drills::chaos))
             .service(post("/admin/drills", drills::drill));
     };

@@ -12,7 +12,9 @@ use prometheus::{
     IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
-use super::labels::{ActorName, Closed, Drill, Label, Peer, Queue, Target, WitnessAnswer};
+use super::labels::{
+    ActorName, Closed, Drill, Label, Peer, Queue, RateScope, Target, WitnessAnswer,
+};
 
 /// Bounds of latency buckets, in seconds. The objectives (80 ms and 150 ms of a commit) are bounds,
 /// so that a share below one of them is exact.
@@ -74,6 +76,7 @@ metrics! {
     wal_fsync_fail: IntCounter = counter("wal_fsync_fail_total", "Durable writes that failed with an unknown outcome");
     rejected: IntCounterVec = counter_vec("rejected_total", "Entries and requests that were refused, by reason", &["reason"]);
     busy_rejections: Closed<Queue, IntCounter> = counter_of("busy_rejections_total", "Requests refused because a queue was full, or above the limit of the rate");
+    rate_limited: Closed<RateScope, IntCounter> = counter_of("rate_limited_total", "Requests above a rate");
     queue_depth: Closed<Queue, IntGauge> = gauge_of("queue_depth", "Requests in a queue");
     queue_capacity: Closed<Queue, IntGauge> = gauge_of("queue_capacity", "Requests that a queue can hold");
     inflight_requests: IntGauge = gauge("inflight_requests", "Requests that hold a seat");

@@ -7,6 +7,6 @@ mod logs;
 mod metrics;
 mod traces;
 
-pub use labels::{ActorName, Closed, Drill, Label, Peer, Queue, Target, WitnessAnswer};
+pub use labels::{ActorName, Closed, Drill, Label, Peer, Queue, RateScope, Target, WitnessAnswer};
 pub use logs::{Guard, TelemetryError, init};
 pub use metrics::{LATENCY_SECONDS, Metrics};

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use ron_ledger::capability::{Action, Caveat, Keyring, attenuate, mint};
 use ron_ledger::client::unit::to_wire;
-use ron_ledger::client::{Client, ClientError};
+use ron_ledger::client::{Client, ClientError, ClientOptions};
 use ron_ledger::http::dto::RequestIn;
 use serde_json::Value;
 
@@ -174,5 +174,41 @@ async fn tokens_go_back_and_forth_between_the_ledger_and_another_library() {
     let theirs = python(&["mint", &key, &identifier, "action in mint", &expires], "").unwrap();
     let theirs = attenuate(&theirs, &[Caveat::AmountMax(1)]).unwrap();
     assert_eq!(write(&daemon.client(theirs.expose())).await, "ok");
+    assert_eq!(daemon.stop().0, Some(0));
+}
+
+#[actix_rt::test]
+async fn a_rate_is_set_on_a_running_node_and_named_where_it_refuses() {
+    let keys = Keys::new();
+    let daemon = start(&keys, "micronode");
+    let client = daemon.client(&keys.master());
+    for (scope, setting) in [("capability", "rates.capability"), ("plain", "rates.plain")] {
+        let set = ctl(&keys, &format!("limits set --{scope} 1"));
+        assert_eq!((&set[scope], &set["global"]), (&Value::from(1), &Value::from(0)));
+        // One a second: they do not take twenty.
+        let requests = (0..20).map(|_| {
+            let batch = vec![to_wire(&entries::mint("a", 1))];
+            let request = RequestIn { batch, idem_id: None, atomic: false };
+            let client = &client;
+            async move { client.ingest(&request).await }
+        });
+        let answers = futures_util::future::join_all(requests).await;
+        let refused: Vec<_> = answers.into_iter().filter_map(Result::err).collect();
+        assert!((1..20).contains(&refused.len()), "{}", refused.len());
+        for error in &refused {
+            let ClientError::Refused { status, body, .. } = error else { panic!("{error}") };
+            assert_eq!((*status, body.reason.as_ref()), (429, "busy"));
+            assert!(body.details.contains(setting), "{body:?}");
+            assert_eq!(error.retry_after(), Some(std::time::Duration::from_millis(250)));
+        }
+        assert_eq!(ctl(&keys, &format!("limits set --{scope} 0"))[scope], 0);
+        assert_eq!(write(&client).await, "ok");
+    }
+    let metrics = Client::new(&ClientOptions::new(&daemon.metrics)).unwrap();
+    let text = metrics.text("metrics").await.unwrap();
+    for scope in ["capability", "plain"] {
+        assert!(!text.contains(&format!("rate_limited_total{{scope=\"{scope}\"}} 0")), "{scope}");
+    }
+    assert!(text.contains("rate_limited_total{scope=\"global\"} 0"));
     assert_eq!(daemon.stop().0, Some(0));
 }
