@@ -26,7 +26,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub async fn limits(&self) -> Result<LimitsOut, ClientError> {
-        self.get(&["admin", "limits"], &[]).await
+        self.get(&["admin", "rates"], &[]).await
     }
 
     /// Sets rates of requests, over the local socket.

@@ -47,7 +47,7 @@ pub struct LimitsOut {
     pub capability_buckets_max: usize,
 }
 
-/// `GET /admin/limits`.
+/// `GET /admin/rates`.
 pub async fn limits(shared: Data<Shared>) -> HttpResponse {
     HttpResponse::Ok().json(limits_out(&shared))
 }

@@ -176,7 +176,7 @@ pub fn local_plane(
             .service(post("/admin/orders", admin::order))
             .service(get("/admin/capabilities", caps::capabilities))
             .service(post("/admin/revocations", caps::revoke))
-            .service(get("/admin/limits", limits::limits))
+            .service(get("/admin/rates", limits::limits))
             .service(post("/admin/limits", limits::set_limits))
             .service(get("/admin/chaos", drills::chaos))
             .service(post("/admin/drills", drills::drill));
