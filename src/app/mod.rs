@@ -22,7 +22,7 @@ use crate::config::{Config, Profile};
 use crate::storage::files::{DirLock, FileError};
 
 pub use self::listen::TlsError;
-pub use self::node::{OpenError, open, upgrade_store};
+pub use self::node::{OpenError, branch_store, open, upgrade_store};
 pub use self::panics::log_panics;
 
 /// How long the store may take to close after the drain's deadline.

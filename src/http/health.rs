@@ -62,6 +62,7 @@ pub async fn version(shared: Data<Shared>) -> HttpResponse {
         "schema": crate::storage::reader::SCHEMA,
         "hash": genesis.hash,
         "origin": genesis.origin,
+        "parent": genesis.parent,
         "verifier_key": shared.pipeline.verifier_key().to_string(),
         "profile": shared.settings.profile,
     }))
