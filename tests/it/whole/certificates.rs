@@ -87,7 +87,7 @@ fn certificates_are_exchanged_under_load_and_no_request_fails() {
             }
             certificates.issue("server", |_| ());
             node.signal(Signal::HUP);
-            node.await_line("SIGHUP");
+            node.await_line("certificates reloaded");
         }
         is_over.store(true, Ordering::Relaxed);
     });
