@@ -30,6 +30,10 @@ pub enum Order {
     MaintenanceBegin,
     /// Take that back.
     MaintenanceEnd,
+    /// Take new writes over the local socket alone.
+    IngressLock,
+    /// Take that back.
+    IngressUnlock,
     /// Take no new work, and end the process in order.
     Drain,
 }
@@ -64,6 +68,8 @@ impl Handler<Seated<Command>> for Admin {
             Order::Unfreeze => Event::Unfreeze,
             Order::MaintenanceBegin => Event::MaintenanceOn,
             Order::MaintenanceEnd => Event::MaintenanceOff,
+            Order::IngressLock => Event::IngressLock,
+            Order::IngressUnlock => Event::IngressUnlock,
             Order::SafeModeClear { has_verified } => {
                 let committer = self.committer.clone();
                 let hand_over = async move {

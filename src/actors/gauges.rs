@@ -30,6 +30,7 @@ impl Pipeline {
         metrics.inflight_bytes.set(used.bytes as i64);
         metrics.committer_lag_ms.set(inner.ages.oldest_ms(now) as i64);
         metrics.safe_mode.set(i64::from(inner.mode.get().safe_reason().is_some()));
+        metrics.ingress_locked.set(i64::from(inner.mode.get().is_ingress_locked()));
         let lag = inner.reader.derived_lag() as i64;
         metrics.derived_lag_entries.set(lag);
         metrics.overlay_entries.set(lag);

@@ -59,7 +59,7 @@ impl Handler<Seated<Arrival>> for Ingress {
         }
         let Arrival { submission, sender, held } = arrived.msg;
         self.deps.probe.hit(Point::IngressHandle);
-        if let Some(bar) = self.deps.mode.get().bar() {
+        if let Some(bar) = self.deps.mode.get().bar_to(submission.peer) {
             return Reply::new(sender, held).refuse(reject_of(bar));
         }
         let fingerprint = submission.fingerprint;

@@ -17,6 +17,8 @@ use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::sync::watch;
 
+use crate::capability::Peer;
+
 mod file;
 mod reason;
 
@@ -82,6 +84,10 @@ pub enum Event {
     MaintenanceOn,
     /// Takes it back.
     MaintenanceOff,
+    /// New writes are taken over the local socket alone, until `IngressUnlock`.
+    IngressLock,
+    /// Takes it back.
+    IngressUnlock,
     /// The process is to end. Nothing takes it back.
     Drain,
 }
@@ -117,11 +123,14 @@ pub enum Bar {
     Frozen,
     /// In safe-mode; the worst reason.
     Safe(SafeReason),
+    /// Come over the network, while writes are taken over the local socket alone.
+    IngressLocked,
 }
 
 const FROZEN: u32 = 1 << 16;
 const MAINTENANCE: u32 = 1 << 17;
 const DRAINING: u32 = 1 << 18;
+const INGRESS_LOCKED: u32 = 1 << 19;
 const CHECKERS: u32 =
     Checker::Sequencer.bit() | Checker::Publisher.bit() | Checker::Witnesses.bit();
 
@@ -182,17 +191,25 @@ impl Mode {
             Event::Unfreeze => self.without(FROZEN, "frozen")?,
             Event::MaintenanceOn => self.with(MAINTENANCE),
             Event::MaintenanceOff => self.without(MAINTENANCE, "maintenance")?,
+            Event::IngressLock => self.with(INGRESS_LOCKED),
+            Event::IngressUnlock => self.without(INGRESS_LOCKED, "ingress_locked")?,
             Event::Drain => self.with(DRAINING),
         })
     }
 
-    /// What bars new writes at the front door.
+    /// What bars new writes at the front door, however they come.
     pub fn bar(self) -> Option<Bar> {
         let flag = |bit, bar| self.has(bit).then_some(bar);
         flag(DRAINING, Bar::Draining)
             .or_else(|| flag(MAINTENANCE, Bar::Maintenance))
             .or_else(|| flag(FROZEN, Bar::Frozen))
             .or_else(|| self.safe_reason().map(Bar::Safe))
+    }
+
+    /// What bars a new write that comes over this kind of connection.
+    pub fn bar_to(self, peer: Peer) -> Option<Bar> {
+        let is_locked_out = self.is_ingress_locked() && peer != Peer::Uds;
+        self.bar().or(is_locked_out.then_some(Bar::IngressLocked))
     }
 
     /// The worst reason for safe-mode, which also bars what is already queued.
@@ -213,6 +230,11 @@ impl Mode {
     /// Whether the ledger is under maintenance.
     pub fn is_under_maintenance(self) -> bool {
         self.has(MAINTENANCE)
+    }
+
+    /// Whether new writes are taken over the local socket alone.
+    pub fn is_ingress_locked(self) -> bool {
+        self.has(INGRESS_LOCKED)
     }
 
     /// Whether the process is about to end.
@@ -270,7 +292,8 @@ impl Mode {
     fn remembered_bits() -> impl Iterator<Item = (&'static str, u32)> {
         let outlives = |reason: &SafeReason| reason.outlives_process();
         let reasons = SafeReason::ALL.into_iter().filter(outlives);
-        let flags = [("frozen", FROZEN), ("maintenance", MAINTENANCE)];
+        let flags =
+            [("frozen", FROZEN), ("maintenance", MAINTENANCE), ("ingress_locked", INGRESS_LOCKED)];
         reasons.map(|reason| (reason.as_str(), reason.bit())).chain(flags)
     }
 }
@@ -278,7 +301,12 @@ impl Mode {
 /// `ready`, or all that stands, the worst first.
 impl fmt::Display for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let flags = [(DRAINING, "draining"), (MAINTENANCE, "maintenance"), (FROZEN, "frozen")];
+        let flags = [
+            (DRAINING, "draining"),
+            (MAINTENANCE, "maintenance"),
+            (FROZEN, "frozen"),
+            (INGRESS_LOCKED, "ingress_locked"),
+        ];
         let flags = flags.into_iter().filter(|&(bit, _)| self.has(bit)).map(|(_, name)| name);
         let names: Vec<_> = self.reasons().map(SafeReason::as_str).chain(flags).collect();
         if names.is_empty() { f.write_str("ready") } else { f.write_str(&names.join(",")) }

@@ -65,6 +65,8 @@ pub struct Readiness {
     pub reason: Option<String>,
     /// Works, and something is amiss.
     pub degraded: bool,
+    /// Writes are taken over the local socket alone.
+    pub is_ingress_locked: bool,
     /// The key service answers.
     pub kms_ready: bool,
     /// The policy guard answers.
@@ -196,7 +198,8 @@ impl Pipeline {
         let (inner, now) = (&*self.inner, Instant::now());
         let actors: Vec<ActorReport> =
             inner.observers.lock().iter_mut().map(|observer| observer.observe(now)).collect();
-        let bar = inner.mode.get().bar();
+        let mode = inner.mode.get();
+        let (bar, is_ingress_locked) = (mode.bar(), mode.is_ingress_locked());
         let stuck = actors.iter().find(|actor| actor.is_stuck(now, inner.stuck_after));
         let down = actors.iter().find(|actor| !actor.is_live(now, inner.stuck_after));
         let closed = |at: usize| inner.breakers.get(at).is_none_or(|b| b.state().is_closed());
@@ -214,6 +217,7 @@ impl Pipeline {
             (pressure != Pressure::None)
                 .then(|| format!("the disk is {} % full", inner.disk.percent())),
             (!clock_ok).then(|| "the wall clock stepped; holds do not expire".to_owned()),
+            is_ingress_locked.then(|| "the network is closed to writes".to_owned()),
             inner.witnessed.is_late().then(|| "too few witnesses have cosigned".to_owned()),
         ];
         let reason = amiss.into_iter().flatten().next();
@@ -226,6 +230,7 @@ impl Pipeline {
             mode: bar.map_or_else(|| "ready".to_owned(), name_of),
             degraded: reason.is_some(),
             reason,
+            is_ingress_locked,
             kms_ready: closed(0),
             policy_ready: closed(1),
             wallet_ready: closed(2),
@@ -335,6 +340,7 @@ fn name_of(bar: super::mode::Bar) -> String {
         Bar::Draining => "draining".into(),
         Bar::Maintenance => "maintenance".into(),
         Bar::Frozen => "frozen".into(),
+        Bar::IngressLocked => "ingress_locked".into(),
         Bar::Safe(why) => format!("safe_mode: {}", why.as_str()),
     }
 }

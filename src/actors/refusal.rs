@@ -29,6 +29,10 @@ pub(super) fn reject_of(bar: Bar) -> Reject {
         Bar::Draining => draining(),
         Bar::Maintenance => Reject::new(Reason::Maintenance, "the service is in maintenance"),
         Bar::Frozen => Reject::new(Reason::Frozen, "an operator has frozen writes"),
+        Bar::IngressLocked => Reject::new(
+            Reason::IngressLocked,
+            "an operator has closed the network to writes, the local socket takes them",
+        ),
         Bar::Safe(why) => Reject::new(
             Reason::SafeMode,
             format!("writes are refused, reads go on; safe-mode: {}", why.as_str()),

@@ -7,7 +7,9 @@ use parking_lot::Mutex;
 use crate::accumulator::{
     Checkpoint, CheckpointError, NOTE_BYTES_MAX, SignedNote, Signer, VerifierKey, sign_checkpoint,
 };
-use crate::storage::files::{FileError, create_dir_private, read_bounded, write_durably};
+use crate::storage::files::{
+    FileError, create_dir_private, read_bounded, remove_durably, write_durably,
+};
 use crate::storage::store::Anchor;
 
 /// The name of the file, in its directory.
@@ -123,6 +125,20 @@ impl SignedNotes {
         }
         self.at_least = given.map(|(given, _)| given);
         Ok(self)
+    }
+
+    /// Removes both notes, durably: they are of a ledger that this one no longer is.
+    ///
+    /// # Errors
+    /// [`SignedError::File`].
+    pub fn forget(&self) -> Result<(), SignedError> {
+        for place in [&self.last, &self.witnessed] {
+            match place {
+                Place::Memory(note) => *note.lock() = None,
+                Place::File(path) => remove_durably(path)?,
+            }
+        }
+        Ok(())
     }
 
     /// What [`SignedNotes::hold_to`] was given.

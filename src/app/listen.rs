@@ -1,27 +1,26 @@
-//! The two planes on their sockets.
+//! The planes on their sockets.
 
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use actix_server::Server;
 use actix_web::HttpServer;
-use actix_web::dev::ServerHandle;
+use actix_web::dev::{Extensions, ServerHandle};
 use actix_web::web::Data;
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::ServerConnection;
 
 use super::StartError;
 use super::socket::{Socket, caller};
+use super::tls::{self, Endpoint, Files, Times, TlsError};
 use crate::actors::drills::Drills;
 use crate::actors::pipeline::Pipeline;
 use crate::capability::Peer;
-use crate::config::{Config, TlsConfig};
-use crate::http::{self, Shared};
-use crate::storage::files::{FileError, check_private};
+use crate::config::Config;
+use crate::http::{self, Caller, Shared};
+use crate::telemetry::TlsPlane;
 
 /// How long a connection without a request is kept.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -29,40 +28,31 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// From the first byte of a request to the end of its head.
 const HEAD_DEADLINE: Duration = Duration::from_secs(5);
 
+const TIMES: Times = Times { keep_alive: KEEP_ALIVE, head_deadline: HEAD_DEADLINE };
+
 /// Connections on the metrics plane: scrapers and probes.
 const METRICS_CONNECTIONS_MAX: usize = 64;
+
+/// Connections on the admin plane.
+const ADMIN_CONNECTIONS_MAX: usize = 64;
 
 /// Connections on the local plane.
 const LOCAL_CONNECTIONS_MAX: usize = 256;
 
-/// Why TLS cannot be offered.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// A PEM file.
-    #[error("{key}: cannot read {}: {message}", path.display())]
-    Pem {
-        /// The configuration key.
-        key: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it. Never its content.
-        message: String,
-    },
-    /// The private key can be read by others.
-    #[error("tls.key_file: {0}")]
-    Open(#[from] FileError),
-    /// Certificate and key do not go together, or are of no use.
-    #[error("tls.cert_file, tls.key_file: {0}")]
-    Pair(#[from] rustls::Error),
-    /// The authority of the clients.
-    #[error("tls.ca_file: {0}")]
-    Authority(#[from] rustls::server::VerifierBuilderError),
+/// A plane on TCP.
+struct Served {
+    handle: ServerHandle,
+    addr: SocketAddr,
+    endpoint: Option<Arc<Endpoint>>,
 }
 
-/// Both planes, serving.
+/// All planes, serving.
 pub(super) struct Listeners {
     pub(super) api_addr: SocketAddr,
     pub(super) metrics_addr: SocketAddr,
+    pub(super) admin_addr: Option<SocketAddr>,
+    /// Those that speak TLS.
+    pub(super) endpoints: Vec<Arc<Endpoint>>,
     handles: Vec<ServerHandle>,
     _socket: Option<Socket>,
 }
@@ -77,16 +67,24 @@ impl Listeners {
     }
 }
 
-/// Binds both planes and serves on them.
+/// Binds the planes and serves on them.
 pub(super) fn start(
     config: &Config,
     pipeline: &Pipeline,
     drills: Option<Arc<Drills>>,
 ) -> Result<Listeners, StartError> {
     let shared = Shared::with_drills(pipeline.clone(), http::Settings::of(config), drills);
-    let (api, api_addr) = api(config, shared.clone())?;
+    let api = api(config, shared.clone())?;
     let (metrics, metrics_addr) = metrics_plane(config, shared.clone())?;
-    let mut handles = vec![api, metrics];
+    let mut handles = vec![api.handle, metrics];
+    let mut endpoints: Vec<_> = api.endpoint.into_iter().collect();
+    let mut admin_addr = None;
+    if let Some(addr) = config.admin.addr {
+        let admin = admin_plane(config, addr, shared.clone())?;
+        admin_addr = Some(admin.addr);
+        handles.push(admin.handle);
+        endpoints.extend(admin.endpoint);
+    }
     let mut socket = None;
     if let Some(path) = &config.uds.path {
         let served = local_plane(path, &config.uds.allow_uids, shared);
@@ -95,43 +93,104 @@ pub(super) fn start(
         handles.push(handle);
         socket = Some(file);
     }
-    Ok(Listeners { api_addr, metrics_addr, handles, _socket: socket })
+    Ok(Listeners {
+        api_addr: api.addr,
+        metrics_addr,
+        admin_addr,
+        endpoints,
+        handles,
+        _socket: socket,
+    })
 }
 
-fn api(config: &Config, shared: Data<Shared>) -> Result<(ServerHandle, SocketAddr), StartError> {
+fn api(config: &Config, shared: Data<Shared>) -> Result<Served, StartError> {
     let workers = match config.http.workers {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         workers => workers,
     };
-    let tls = tls(&config.tls)?;
-    let peer = match (&tls, &config.tls.ca_file) {
-        (None, _) => Peer::Plain,
-        (Some(_), None) => Peer::Tls,
-        // Without a certificate of this authority there is no connection.
-        (Some(_), Some(_)) => Peer::Mtls,
-    };
+    let connections_max = (config.limits.connections_max / workers).max(1);
+    if let Some(files) = Files::of_api(config) {
+        return api_by_tls(config, shared, files, (workers, connections_max));
+    }
     let server = HttpServer::new(move || http::api(shared.clone()))
         .workers(workers)
-        .max_connections((config.limits.connections_max / workers).max(1))
+        .max_connections(connections_max)
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_DEADLINE)
         .shutdown_timeout(1)
         .disable_signals()
         .on_connect(move |_, data| {
-            data.insert(peer);
+            data.insert(Peer::Plain);
         });
     let addr = config.http.api_addr;
-    let bound = match tls {
-        Some(tls) => server.bind_rustls_0_23(addr, tls),
-        None => server.bind(addr),
-    };
-    let server =
-        bound.map_err(|source| StartError::Listen { key: "http.api_addr", addr, source })?;
+    let server = server.bind(addr).map_err(refused("http.api_addr", addr))?;
     let addr = server.addrs().first().copied().unwrap_or(addr);
     let server = server.run();
     let handle = server.handle();
     actix_rt::spawn(server);
-    Ok((handle, addr))
+    Ok(Served { handle, addr, endpoint: None })
+}
+
+fn api_by_tls(
+    config: &Config,
+    shared: Data<Shared>,
+    files: Files,
+    (workers, connections_max): (usize, usize),
+) -> Result<Served, StartError> {
+    // Without a certificate of its authority there is no connection.
+    let peer = if files.has_authority() { Peer::Mtls } else { Peer::Tls };
+    let endpoint = Endpoint::open(TlsPlane::Api, files, shared.metrics())?;
+    let server = Server::build()
+        .workers(workers)
+        .max_concurrent_connections(connections_max)
+        .shutdown_timeout(1)
+        .disable_signals();
+    let refused = refused("http.api_addr", config.http.api_addr);
+    let listener = TcpListener::bind(config.http.api_addr).map_err(&refused)?;
+    let addr = listener.local_addr().map_err(&refused)?;
+    let on_connect = move |_: &ServerConnection, data: &mut Extensions| {
+        data.insert(peer);
+    };
+    let app = move || http::api(shared.clone());
+    let server = tls::serve(server, listener, Arc::clone(&endpoint), TIMES, on_connect, app);
+    let server = server.map_err(&refused)?.run();
+    let handle = server.handle();
+    actix_rt::spawn(server);
+    Ok(Served { handle, addr, endpoint: Some(endpoint) })
+}
+
+fn admin_plane(
+    config: &Config,
+    addr: SocketAddr,
+    shared: Data<Shared>,
+) -> Result<Served, StartError> {
+    let files = Files::of_admin(config).ok_or(TlsError::AdminWithoutTls)?;
+    let endpoint = Endpoint::open(TlsPlane::Admin, files, shared.metrics())?;
+    let server = Server::build()
+        .workers(1)
+        .max_concurrent_connections(ADMIN_CONNECTIONS_MAX)
+        .shutdown_timeout(1)
+        .disable_signals();
+    let refused = refused("admin.addr", addr);
+    let listener = TcpListener::bind(addr).map_err(&refused)?;
+    let addr = listener.local_addr().map_err(&refused)?;
+    let roles = Arc::new(config.admin.roles.clone());
+    let on_connect = move |session: &ServerConnection, data: &mut Extensions| {
+        let leaf = session.peer_certificates().and_then(|chain| chain.first());
+        let names = leaf.map(tls::names).unwrap_or_default();
+        data.insert(Peer::Mtls);
+        data.insert(Caller::certified(&names, &roles));
+    };
+    let app = move || http::admin_plane(shared.clone());
+    let server = tls::serve(server, listener, Arc::clone(&endpoint), TIMES, on_connect, app);
+    let server = server.map_err(&refused)?.run();
+    let handle = server.handle();
+    actix_rt::spawn(server);
+    Ok(Served { handle, addr, endpoint: Some(endpoint) })
+}
+
+fn refused(key: &'static str, addr: SocketAddr) -> impl Fn(io::Error) -> StartError {
+    move |source| StartError::Listen { key, addr, source }
 }
 
 fn metrics_plane(
@@ -146,7 +205,7 @@ fn metrics_plane(
         .shutdown_timeout(1)
         .disable_signals()
         .bind(addr)
-        .map_err(|source| StartError::Listen { key: "http.metrics_addr", addr, source })?;
+        .map_err(refused("http.metrics_addr", addr))?;
     let addr = server.addrs().first().copied().unwrap_or(addr);
     let server = server.run();
     let handle = server.handle();
@@ -179,39 +238,4 @@ fn local_plane(
     let handle = server.handle();
     actix_rt::spawn(server);
     Ok((handle, socket))
-}
-
-/// TLS 1.3 alone, where it is configured; with an authority, clients must have a certificate of it.
-fn tls(config: &TlsConfig) -> Result<Option<ServerConfig>, TlsError> {
-    let (Some(cert_file), Some(key_file)) = (&config.cert_file, &config.key_file) else {
-        return Ok(None);
-    };
-    check_private(key_file)?;
-    let chain = certificates("tls.cert_file", cert_file)?;
-    let key = PrivateKeyDer::from_pem_file(key_file).map_err(pem("tls.key_file", key_file))?;
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-        .with_protocol_versions(&[&rustls::version::TLS13])?;
-    let builder = match &config.ca_file {
-        None => builder.with_no_client_auth(),
-        Some(ca_file) => {
-            let mut roots = RootCertStore::empty();
-            for certificate in certificates("tls.ca_file", ca_file)? {
-                roots.add(certificate)?;
-            }
-            let verifier =
-                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build()?;
-            builder.with_client_cert_verifier(verifier)
-        }
-    };
-    Ok(Some(builder.with_single_cert(chain, key)?))
-}
-
-fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
-    read.map_err(pem(key, path))
-}
-
-fn pem(key: &'static str, path: &Path) -> impl Fn(rustls::pki_types::pem::Error) -> TlsError {
-    move |error| TlsError::Pem { key, path: path.to_owned(), message: error.to_string() }
 }

@@ -4,6 +4,7 @@ mod listen;
 mod node;
 mod panics;
 mod socket;
+mod tls;
 mod watchers;
 
 use std::path::Path;
@@ -19,9 +20,9 @@ use crate::actors::pipeline::Pipeline;
 use crate::config::{Config, Profile};
 use crate::storage::files::{DirLock, FileError};
 
-pub use self::listen::TlsError;
-pub use self::node::{OpenError, open, upgrade_store};
+pub use self::node::{OpenError, branch_store, open, upgrade_store};
 pub use self::panics::log_panics;
+pub use self::tls::TlsError;
 
 /// How long the store may take to close after the drain's deadline.
 const CLOSING: Duration = Duration::from_millis(500);
@@ -115,14 +116,18 @@ pub async fn run_opened_by(
         hash = %pipeline.reader().genesis().hash,
         api = %listeners.api_addr,
         metrics = %listeners.metrics_addr,
+        admin = listeners.admin_addr.map(tracing::field::display),
         tls = config.tls.cert_file.is_some(),
         "ron-ledgerd is up"
     );
     let announcer = actix_rt::spawn(announce(pipeline.clone()));
+    actix_rt::spawn(tls::watch(listeners.endpoints.clone()));
+    let endpoints = listeners.endpoints.clone();
     // Without a handler it would end the process undrained: a closed terminal is no reason to.
     actix_rt::spawn(async move {
         while hangup.recv().await.is_some() {
-            tracing::warn!("SIGHUP: nothing is reloaded while running, restart to change settings");
+            endpoints.iter().for_each(|endpoint| endpoint.reload());
+            tracing::warn!("SIGHUP: certificates are read again, other settings need a restart");
         }
     });
     let mut exit = tokio::select! {

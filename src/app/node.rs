@@ -16,9 +16,10 @@ use crate::capability::{
 };
 use crate::config::{Config, Environment, HashChoice, Profile};
 use crate::ledger::names::Asset;
+use crate::storage::branch::{BranchError, branch};
 use crate::storage::engine::{Engine, Failing, FsyncFault, MemoryEngine, StoreError};
 use crate::storage::files::read_bounded;
-use crate::storage::genesis::Genesis;
+use crate::storage::genesis::{Genesis, Parent};
 use crate::storage::store::{RecoverError, Store, StoreOptions};
 use crate::storage::upgrade::{UpgradeError, upgrade};
 use crate::storage::writer::Lag;
@@ -75,6 +76,9 @@ pub enum OpenError {
     /// A micronode begins anew each time.
     #[error("--at-least: a micronode begins anew at each start, and contains nothing")]
     NothingLasts,
+    /// It does not become a new ledger.
+    #[error(transparent)]
+    Branch(#[from] BranchError),
     /// What the mode was.
     #[error(transparent)]
     Mode(#[from] ModeFileError),
@@ -174,6 +178,7 @@ fn open_around(
         origin: signed.origin().to_owned(),
         default_asset: Asset::new(config.ledger.default_asset.as_str())
             .map_err(|_| OpenError::Asset)?,
+        parent: None,
     };
     let options = StoreOptions {
         filter_bytes: config.derived.filter_bytes,
@@ -209,6 +214,24 @@ pub fn upgrade_store(config: &Config) -> Result<u32, OpenError> {
         return Err(UpgradeError::NoLedger.into());
     }
     Ok(upgrade(&*durable_engine(config)?)?)
+}
+
+/// Makes the store of a validated configuration a new ledger, of the configuration's origin. What was
+/// signed for the old one goes: it speaks of another ledger now. Nobody else may have it open.
+///
+/// # Errors
+/// [`OpenError`].
+pub fn branch_store(config: &Config) -> Result<Parent, OpenError> {
+    let dir = &config.node.data_dir;
+    if config.profile == Profile::Micronode || !dir.exists() {
+        return Err(BranchError::NoLedger.into());
+    }
+    let key = lasting_keys(config)?;
+    let engine = durable_engine(config)?;
+    // First this: without it the old notes are still needed.
+    let parent = branch(&*engine, &config.node.origin)?;
+    SignedNotes::in_dir(&dir.join(SIGNED), key)?.forget()?;
+    Ok(parent)
 }
 
 /// What the bound leaves after the other two that grow.

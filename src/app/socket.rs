@@ -47,7 +47,7 @@ pub(super) fn caller(stream: &tokio::net::UnixStream, allowed: &[u32]) -> Option
     let uid = credentials.uid();
     let own = rustix::process::geteuid().as_raw();
     let is_allowed = uid == 0 || uid == own || allowed.contains(&uid);
-    Some(Caller { uid, pid: credentials.pid(), is_allowed })
+    Some(Caller::local(uid, credentials.pid(), is_allowed))
 }
 
 #[cfg(test)]

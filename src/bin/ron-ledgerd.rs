@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use ron_ledger::app::{self, EXIT_CODES_HELP, Exit};
 use ron_ledger::config::{Config, ConfigError, Sources};
-use ron_ledger::storage::genesis::SCHEMA;
+use ron_ledger::storage::genesis::{Parent, SCHEMA};
 use ron_ledger::telemetry;
 
 /// The append-only, verifiable ledger of a node
@@ -36,6 +36,11 @@ struct Args {
     /// Bring a store of an older schema to this program's, and end; copy the data directory before
     #[arg(long)]
     upgrade: bool,
+
+    /// Make the store a new ledger that goes on from the old one, by the node.origin and signing key
+    /// of the configuration, and end; copy the data directory before
+    #[arg(long, conflicts_with_all = ["upgrade", "at_least"])]
+    new_origin: bool,
 }
 
 fn after_help() -> String {
@@ -55,7 +60,8 @@ fn setting(text: &str) -> Result<(String, String), String> {
 
 fn main() -> ExitCode {
     let mut args = Args::parse();
-    let (at_least, is_upgrade) = (args.at_least.take(), args.upgrade);
+    let at_least = args.at_least.take();
+    let (is_upgrade, is_branch) = (args.upgrade, args.new_origin);
     let config = match load(args) {
         Ok(config) => config,
         Err(error) => return fail(&error, Exit::Usage),
@@ -67,6 +73,9 @@ fn main() -> ExitCode {
     app::log_panics();
     if is_upgrade {
         return upgrade(&config);
+    }
+    if is_branch {
+        return branch(&config);
     }
     match actix_rt::System::new().block_on(app::run(&config, at_least.as_deref())) {
         Ok(exit) => exit.into(),
@@ -87,6 +96,21 @@ fn upgrade(config: &Config) -> ExitCode {
         }
     }
     Exit::Ok.into()
+}
+
+fn branch(config: &Config) -> ExitCode {
+    match app::branch_store(config) {
+        Ok(Parent { origin, size, root }) => {
+            let (parent, root) = (origin, root.to_string());
+            let origin = &config.node.origin;
+            tracing::info!(origin, parent, size, root, "a new ledger goes on from another one");
+            Exit::Ok.into()
+        }
+        Err(error) => {
+            tracing::error!(%error, "no new ledger");
+            Exit::NotStarted.into()
+        }
+    }
 }
 
 fn load(args: Args) -> Result<Config, ConfigError> {

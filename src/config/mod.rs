@@ -8,11 +8,13 @@ mod layer;
 mod load;
 mod model;
 mod nearest;
+mod roles;
 mod units;
 mod validate;
 
 pub use load::{ConfigError, DEFAULTS, Loaded, Origin, Setting, Sources};
 pub use model::*;
+pub use roles::{CertName, RoleSet, Roles};
 pub use validate::{Invalid, Violation};
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::roles::Roles;
 use super::units::{bytes, choice, duration, numbers, optional};
 
 choice! {
@@ -53,6 +54,28 @@ choice! {
 }
 
 choice! {
+    /// Whether the key exchange of TLS withstands quantum computers.
+    PostQuantum {
+        /// Elliptic curves alone.
+        Off = "off",
+        /// X25519MLKEM768 with whoever can, elliptic curves with the others.
+        Hybrid = "hybrid",
+    }
+}
+
+choice! {
+    /// What somebody may do on the admin plane.
+    Role {
+        /// Give orders.
+        Operator = "operator",
+        /// See the mode.
+        Auditor = "auditor",
+        /// Start drills.
+        Chaos = "chaos",
+    }
+}
+
+choice! {
     /// The form of log lines.
     LogFormat {
         /// One JSON object a line.
@@ -76,6 +99,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// The socket of operators on this machine.
     pub uds: UdsConfig,
+    /// The listener of operators elsewhere.
+    pub admin: AdminConfig,
     /// How full the disk may get.
     pub disk: DiskConfig,
     /// What one request, and all together, may take.
@@ -173,6 +198,20 @@ section! {
         /// Users that may use it, beside root and the daemon's own.
         #[serde(with = "numbers")]
         allow_uids: Vec<u32>,
+    }
+}
+
+section! {
+    /// `[admin]`
+    AdminConfig {
+        /// Listener of the admin plane; none without it.
+        #[serde(with = "optional")]
+        addr: Option<SocketAddr>,
+        /// Authority that operators' certificates must come from; `tls.ca_file` without it.
+        #[serde(with = "optional")]
+        ca_file: Option<PathBuf>,
+        /// Who may do what.
+        roles: Roles,
     }
 }
 
@@ -405,6 +444,8 @@ section! {
         /// Authority that client certificates must come from.
         #[serde(with = "optional")]
         ca_file: Option<PathBuf>,
+        /// The key exchange.
+        pq: PostQuantum,
     }
 }
 

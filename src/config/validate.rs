@@ -40,6 +40,7 @@ impl Config {
         self.check_sizes(&mut rules);
         self.check_times(&mut rules);
         self.check_listeners(&mut rules);
+        self.check_admin(&mut rules);
         self.check_telemetry(&mut rules);
         self.check_witnesses(&mut rules);
         self.check_environment(&mut rules);
@@ -235,6 +236,37 @@ impl Config {
             tls.ca_file.is_none() || tls.cert_file.is_some(),
             "tls.ca_file",
             "needs tls.cert_file and tls.key_file: client certificates are asked for over TLS only",
+        );
+    }
+
+    fn check_admin(&self, rules: &mut Rules) {
+        let (admin, tls) = (&self.admin, &self.tls);
+        let Some(addr) = admin.addr else {
+            let why = "needs admin.addr: without it there is no admin plane";
+            rules.need(admin.ca_file.is_none(), "admin.ca_file", why);
+            rules.need(admin.roles.is_empty(), "admin.roles", why);
+            return;
+        };
+        rules.need(
+            tls.cert_file.is_some() && tls.key_file.is_some(),
+            "admin.addr",
+            "needs tls.cert_file and tls.key_file: orders are taken over TLS alone",
+        );
+        rules.need(
+            admin.ca_file.is_some() || tls.ca_file.is_some(),
+            "admin.ca_file",
+            "set it, or tls.ca_file: nobody gives orders without a certificate",
+        );
+        rules.need(
+            !admin.roles.is_empty(),
+            "admin.roles",
+            "name who may do what: without roles the admin plane serves nobody",
+        );
+        let others = [self.http.api_addr, self.http.metrics_addr];
+        rules.need(
+            addr.port() == 0 || !others.contains(&addr),
+            "admin.addr",
+            "another address than http.api_addr and http.metrics_addr: the planes are apart",
         );
     }
 

@@ -79,6 +79,8 @@ enum Command {
     Unfreeze(operate::UnfreezeArgs),
     #[command(subcommand)]
     Maintenance(operate::MaintenanceCommand),
+    #[command(subcommand)]
+    Ingress(operate::IngressCommand),
     Drain(operate::DrainArgs),
     #[command(subcommand)]
     Chaos(chaos::ChaosCommand),
@@ -125,6 +127,7 @@ impl Command {
             Command::Freeze(_) => operate::give(OrderName::Freeze, false, context).await,
             Command::Unfreeze(_) => operate::give(OrderName::Unfreeze, false, context).await,
             Command::Maintenance(command) => operate::maintenance(command, context).await,
+            Command::Ingress(command) => operate::ingress(command, context).await,
             Command::Drain(_) => operate::give(OrderName::Drain, false, context).await,
             Command::Chaos(command) => chaos::run(command, context).await,
             Command::Config(command) => config::run(command, context),

@@ -1,7 +1,7 @@
 //! The orders of operators, over the ledger's local socket: `safe-mode`, `freeze`, `unfreeze`,
-//! `maintenance`, `drain`.
+//! `maintenance`, `ingress`, `drain`.
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::CtlError;
 use super::context::{Context, ask};
@@ -50,6 +50,28 @@ pub(super) enum MaintenanceCommand {
     End,
 }
 
+/// Close the network to writes, or open it again; reads go on
+#[derive(Debug, Subcommand)]
+pub(super) enum IngressCommand {
+    /// Take writes over the local socket alone, also over restarts
+    #[command(after_help = "Example:\n  ron-ledgerctl ingress lock --to uds")]
+    Lock {
+        /// What stays open
+        #[arg(long, value_enum)]
+        to: LockTo,
+    },
+    /// Take writes over the network again
+    #[command(after_help = "Example:\n  ron-ledgerctl ingress unlock")]
+    Unlock,
+}
+
+/// What a lock leaves open.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum LockTo {
+    /// The local socket
+    Uds,
+}
+
 /// Finish what is accepted and stop the daemon
 ///
 /// Whatever restarts it on its own, as systemd does on failure alone, leaves it stopped: its exit code
@@ -82,6 +104,14 @@ pub(super) async fn maintenance(
     give(order, false, context).await
 }
 
+pub(super) async fn ingress(command: IngressCommand, context: &Context) -> Result<(), CtlError> {
+    let order = match command {
+        IngressCommand::Lock { to: LockTo::Uds } => OrderName::IngressLock,
+        IngressCommand::Unlock => OrderName::IngressUnlock,
+    };
+    give(order, false, context).await
+}
+
 /// Gives an order, once: one that was heard and not answered is not given again.
 pub(super) async fn give(
     order: OrderName,
@@ -102,6 +132,7 @@ fn show(context: &Context, mode: &ModeOut) -> Result<(), CtlError> {
         for (stands, flag, way_out) in [
             (mode.frozen, "frozen", "until `unfreeze`"),
             (mode.maintenance, "maintenance", "until `maintenance end`"),
+            (mode.ingress_locked, "ingress locked to the local socket", "until `ingress unlock`"),
             (mode.draining, "draining", "until the process has ended"),
         ] {
             if stands {

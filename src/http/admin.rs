@@ -1,33 +1,18 @@
-//! What operators of this machine may do, over the local socket alone: see the mode, and give orders.
-//! Each order leaves a line in the log that says who gave it and what came of it.
+//! What operators may do, over the local socket and the admin plane: see the mode, and give orders.
 
-use actix_web::body::MessageBody;
-use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::middleware::Next;
 use actix_web::web::{Data, Payload};
-use actix_web::{Error, HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
 
 use super::error::Failure;
-use super::{Shared, body};
+use super::{Shared, body, caller};
 use crate::actors::mode::{Mode, WayOut};
 use crate::actors::pipeline::Order;
+use crate::config::Role;
 use crate::ledger::reason::Reason;
 
 /// An order is a word or two.
 const BODY_BYTES_MAX: usize = 1024;
-
-/// Who is at the other end of a local connection, as the kernel says (SO_PEERCRED). Listeners put it
-/// into the data of each connection.
-#[derive(Clone, Copy, Debug)]
-pub struct Caller {
-    /// The user.
-    pub uid: u32,
-    /// The process, when it can be told.
-    pub pid: Option<i32>,
-    /// Whether this user may use the socket.
-    pub is_allowed: bool,
-}
 
 /// `POST /admin/orders`.
 #[derive(Debug, Deserialize, Serialize)]
@@ -51,6 +36,8 @@ pub enum OrderName {
     Unfreeze,
     MaintenanceBegin,
     MaintenanceEnd,
+    IngressLock,
+    IngressUnlock,
     Drain,
 }
 
@@ -65,6 +52,9 @@ pub struct ModeOut {
     pub frozen: bool,
     /// Under maintenance.
     pub maintenance: bool,
+    /// Writes are taken over the local socket alone.
+    #[serde(default)]
+    pub ingress_locked: bool,
     /// About to end.
     pub draining: bool,
 }
@@ -88,7 +78,7 @@ pub async fn mode(shared: Data<Shared>) -> HttpResponse {
 /// `POST /admin/orders`.
 ///
 /// # Errors
-/// 400; 409 when the order does not fit the mode, which stays as it was.
+/// 400; 401 and 403 from elsewhere without the right; 409 when the order does not fit the mode, which stays as it was.
 pub async fn order(
     request: HttpRequest,
     payload: Payload,
@@ -97,39 +87,17 @@ pub async fn order(
     let bytes = body::read(payload, body::announced_bytes(&request), BODY_BYTES_MAX).await?;
     let OrderIn { order: name, has_verified } = serde_json::from_slice(&bytes)
         .map_err(|error| Failure::malformed(format!("body: not an order: {error}")))?;
-    let caller = request.conn_data::<Caller>().copied();
+    caller::asked(&request, (name, has_verified));
+    caller::require(&request, &shared, Role::Operator)?;
+    if name == OrderName::IngressLock && !shared.settings.has_local_socket {
+        return Err(Failure::illegal("nothing would take writes any more: uds.path is not set"));
+    }
     let outcome = shared.pipeline.order(order_of(name, has_verified)).await;
-    tracing::info!(
-        uid = caller.map(|caller| caller.uid),
-        pid = caller.and_then(|caller| caller.pid),
-        order = ?name,
-        has_verified,
-        done = matches!(outcome, Some(Ok(_))),
-        "admin order"
-    );
     match outcome {
         Some(Ok(mode)) => Ok(HttpResponse::Ok().json(mode_out(mode))),
         Some(Err(illegal)) => Err(Failure::illegal(illegal.to_string())),
         None => Err(Failure::new(Reason::OutcomeUnknown, "no answer: look at the mode")),
     }
-}
-
-/// Middleware: strangers get no further than the socket.
-///
-/// # Errors
-/// What the service returns.
-pub async fn only_allowed(
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    if request.conn_data::<Caller>().is_some_and(|caller| caller.is_allowed) {
-        return Ok(next.call(request).await?.map_into_boxed_body());
-    }
-    if let Some(shared) = request.app_data::<Data<Shared>>() {
-        shared.pipeline.metrics().uds_denied.inc();
-    }
-    let details = "this user may not use the socket: see uds.allow_uids";
-    Err(Failure::new(Reason::CapInvalid, details).closing().into())
 }
 
 fn order_of(name: OrderName, has_verified: bool) -> Order {
@@ -140,6 +108,8 @@ fn order_of(name: OrderName, has_verified: bool) -> Order {
         OrderName::Unfreeze => Order::Unfreeze,
         OrderName::MaintenanceBegin => Order::MaintenanceBegin,
         OrderName::MaintenanceEnd => Order::MaintenanceEnd,
+        OrderName::IngressLock => Order::IngressLock,
+        OrderName::IngressUnlock => Order::IngressUnlock,
         OrderName::Drain => Order::Drain,
     }
 }
@@ -161,6 +131,7 @@ fn mode_out(mode: Mode) -> ModeOut {
         safe_mode: safe_mode.collect(),
         frozen: mode.is_frozen(),
         maintenance: mode.is_under_maintenance(),
+        ingress_locked: mode.is_ingress_locked(),
         draining: mode.is_draining(),
     }
 }

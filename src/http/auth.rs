@@ -11,7 +11,7 @@ use actix_web::{FromRequest, HttpRequest};
 
 use super::Shared;
 use super::error::Failure;
-use crate::capability::{Action, Capability, Context, Denied, Peer, Plane};
+use crate::capability::{Action, CapError, Capability, Context, Denied, Peer, Plane};
 use crate::ledger::entry::Entry;
 use crate::ledger::names::AccountId;
 use crate::ledger::reason::Reason;
@@ -88,12 +88,15 @@ impl Access {
         let context = Context { plane: Plane::Api, peer: peer(request) };
         let token = bearer(request).unwrap_or_default();
         let verified = shared.pipeline.capabilities().verify(token, now_ms(), &context);
-        verified.map(Access::By).map_err(|error| {
-            let unknown = error.is_unauthenticated();
-            let reason = if unknown { Reason::Unauth } else { Reason::CapInvalid };
-            Failure::new(reason, error.to_string())
-        })
+        verified.map(Access::By).map_err(|error| failure(&error))
     }
+}
+
+/// A token that was refused, on its way out.
+pub fn failure(error: &CapError) -> Failure {
+    let unknown = error.is_unauthenticated();
+    let reason = if unknown { Reason::Unauth } else { Reason::CapInvalid };
+    Failure::new(reason, error.to_string())
 }
 
 impl FromRequest for Access {
@@ -116,7 +119,8 @@ impl FromRequest for Access {
     }
 }
 
-fn now_ms() -> u64 {
+/// Unix milliseconds.
+pub fn now_ms() -> u64 {
     // A clock before 1970 reads as 0, at which every token is too long-lived: closed.
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)

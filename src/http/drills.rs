@@ -1,5 +1,4 @@
-//! Drills, over the local socket alone, where `chaos.enabled` is set. Each leaves a line in the log
-//! that says who gave it and what came of it.
+//! Drills, over the local socket and the admin plane, where `chaos.enabled` is set.
 
 use std::time::Duration;
 
@@ -7,11 +6,11 @@ use actix_web::web::{self, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
 
-use super::admin::Caller;
 use super::error::Failure;
-use super::{Shared, body};
+use super::{Shared, body, caller};
 use crate::actors::drills::{Blow, DrillError, Drills, Target};
 use crate::actors::probe::Point;
+use crate::config::Role;
 use crate::ledger::reason::Reason;
 use crate::telemetry::Drill as Label;
 
@@ -118,7 +117,7 @@ pub async fn chaos(shared: Data<Shared>) -> HttpResponse {
 /// `POST /admin/drills`.
 ///
 /// # Errors
-/// 400; 403 without `chaos.enabled`; 409 when the drill does not fit the node.
+/// 400; 401 and 403 from elsewhere without the right; 403 without `chaos.enabled`; 409 when the drill does not fit the node.
 pub async fn drill(
     request: HttpRequest,
     payload: Payload,
@@ -127,16 +126,9 @@ pub async fn drill(
     let bytes = body::read(payload, body::announced_bytes(&request), BODY_BYTES_MAX).await?;
     let order: DrillIn = serde_json::from_slice(&bytes)
         .map_err(|error| Failure::malformed(format!("body: not a drill: {error}")))?;
-    let caller = request.conn_data::<Caller>().copied();
-    let outcome = carry_out(&shared, order.clone()).await;
-    tracing::warn!(
-        uid = caller.map(|caller| caller.uid),
-        pid = caller.and_then(|caller| caller.pid),
-        drill = ?order,
-        done = outcome.is_ok(),
-        "admin drill"
-    );
-    Ok(HttpResponse::Ok().json(outcome?))
+    caller::asked(&request, &order);
+    caller::require(&request, &shared, Role::Chaos)?;
+    Ok(HttpResponse::Ok().json(carry_out(&shared, order).await?))
 }
 
 async fn carry_out(shared: &Shared, order: DrillIn) -> Result<DrillOut, Failure> {

@@ -35,6 +35,7 @@ pub const fn row(reason: Reason) -> Row {
         Reason::Maintenance => after(StatusCode::SERVICE_UNAVAILABLE, 30_000),
         Reason::SafeMode => after(StatusCode::SERVICE_UNAVAILABLE, 30_000),
         Reason::Frozen => after(StatusCode::SERVICE_UNAVAILABLE, 30_000),
+        Reason::IngressLocked => after(StatusCode::SERVICE_UNAVAILABLE, 30_000),
         Reason::DiskPressure => after(StatusCode::SERVICE_UNAVAILABLE, 30_000),
         Reason::Busy => after(StatusCode::TOO_MANY_REQUESTS, 250),
         Reason::Unauth => no(StatusCode::UNAUTHORIZED),

@@ -27,8 +27,12 @@ pub async fn live_in_full(shared: Data<Shared>) -> HttpResponse {
 /// `GET /readyz` on the API plane.
 pub async fn ready(shared: Data<Shared>) -> HttpResponse {
     let now = shared.pipeline.readiness();
-    let short = json!({ "ready": now.ready, "degraded": now.degraded, "mode": now.mode });
-    good(now.ready).json(short)
+    good(now.ready).json(json!({
+        "ready": now.ready,
+        "degraded": now.degraded,
+        "mode": now.mode,
+        "ingress": ingress(&now),
+    }))
 }
 
 /// `GET /readyz` on the metrics plane.
@@ -40,6 +44,7 @@ pub async fn ready_in_full(shared: Data<Shared>) -> HttpResponse {
         "mode": now.mode,
         "reason": now.reason,
         "degraded": now.degraded,
+        "ingress": ingress(&now),
         "kms_ready": now.kms_ready,
         "policy_ready": now.policy_ready,
         "wallet_ready": now.wallet_ready,
@@ -62,6 +67,7 @@ pub async fn version(shared: Data<Shared>) -> HttpResponse {
         "schema": crate::storage::reader::SCHEMA,
         "hash": genesis.hash,
         "origin": genesis.origin,
+        "parent": genesis.parent,
         "verifier_key": shared.pipeline.verifier_key().to_string(),
         "profile": shared.settings.profile,
     }))
@@ -72,6 +78,11 @@ pub async fn metrics(shared: Data<Shared>) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"))
         .body(shared.pipeline.measure().render())
+}
+
+/// Over what `POST /ingest` is taken.
+fn ingress(now: &Readiness) -> &'static str {
+    if now.is_ingress_locked { "uds" } else { "open" }
 }
 
 fn good(is_good: bool) -> HttpResponseBuilder {

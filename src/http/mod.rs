@@ -1,6 +1,6 @@
 //! The wire: translates HTTP to messages and back, and decides nothing.
 //!
-//! [`api`], [`metrics_plane`] and [`local_plane`] are the whole of the three planes, for the daemon and for tests; the
+//! [`api`], [`metrics_plane`], [`local_plane`] and [`admin_plane`] are the whole of the planes, for the daemon and for tests; the
 //! types on the wire are in [`dto`], and what each error looks like is in [`error`].
 
 pub mod dto;
@@ -13,6 +13,7 @@ pub mod witness;
 
 mod auth;
 mod body;
+mod caller;
 mod query;
 
 mod checkpoint;
@@ -41,9 +42,10 @@ use crate::actors::drills::Drills;
 use crate::actors::pipeline::Pipeline;
 use crate::config::Config;
 use crate::ledger::reason::Reason;
+use crate::telemetry::Metrics;
 
-pub use self::admin::Caller;
 pub use self::body::BODY_DEADLINE;
+pub use self::caller::Caller;
 pub use self::health::API_VERSION;
 
 /// What every handler gets: the way into the ledger, and the limits of the edge.
@@ -68,6 +70,8 @@ pub struct Settings {
     pub public_entries: bool,
     /// For `/version`.
     pub profile: &'static str,
+    /// Whether writes can come over a local socket.
+    pub has_local_socket: bool,
     /// In percent: degraded, and refused.
     pub disk_marks: (u8, u8),
 }
@@ -82,6 +86,7 @@ impl Settings {
             open_reads: config.capabilities.open_reads,
             public_entries: config.tlog.public_entries,
             profile: config.profile.as_str(),
+            has_local_socket: config.uds.path.is_some(),
             disk_marks: (config.disk.degraded_percent, config.disk.refuse_percent),
         }
     }
@@ -100,6 +105,11 @@ impl Shared {
         drills: Option<Arc<Drills>>,
     ) -> Data<Self> {
         Data::new(Shared { pipeline, settings, drills })
+    }
+
+    /// The metrics of the node, for listeners.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(self.pipeline.metrics())
     }
 
     /// How many items a page has that was asked for with `limit`.
@@ -170,13 +180,36 @@ pub fn local_plane(
     let all = |routes: &mut ServiceConfig| {
         ledger_routes(routes);
         operators_routes(routes);
-        routes
-            .service(get("/admin/mode", admin::mode))
-            .service(post("/admin/orders", admin::order))
-            .service(get("/admin/chaos", drills::chaos))
-            .service(post("/admin/drills", drills::drill));
+        admin_routes(routes);
     };
-    app(shared, all).wrap(from_fn(admin::only_allowed))
+    app(shared, all).wrap(from_fn(caller::only_known))
+}
+
+/// The plane of operators elsewhere: health, metrics and the orders, for whom a certificate names.
+pub fn admin_plane(
+    shared: Data<Shared>,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody>,
+        Error = Error,
+        InitError = (),
+    >,
+> {
+    let all = |routes: &mut ServiceConfig| {
+        operators_routes(routes);
+        admin_routes(routes);
+    };
+    app(shared, all).wrap(from_fn(caller::only_known))
+}
+
+fn admin_routes(routes: &mut ServiceConfig) {
+    routes
+        .service(get("/admin/mode", admin::mode))
+        .service(post("/admin/orders", admin::order))
+        .service(get("/admin/chaos", drills::chaos))
+        .service(post("/admin/drills", drills::drill));
 }
 
 fn ledger_routes(routes: &mut ServiceConfig) {

@@ -37,6 +37,8 @@ reasons! {
     SafeMode = "safe_mode",
     /// The operator has frozen writes.
     Frozen = "frozen",
+    /// The operator has closed the network to writes; the local socket takes them.
+    IngressLocked = "ingress_locked",
     /// Free space is below the mark at which writes stop.
     DiskPressure = "disk_pressure",
     /// A queue or a budget is full. Try again after the given time.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::accumulator::HashAlgo;
+use crate::accumulator::{Hash, HashAlgo};
 use crate::ledger::names::Asset;
 
 /// The layout of the store that this code reads and writes. Another one is refused; an older one may be
@@ -18,6 +18,20 @@ pub struct Genesis {
     pub origin: String,
     /// The asset of an entry that names none.
     pub default_asset: Asset,
+    /// The ledger that this one goes on from, under a name of its own.
+    pub parent: Option<Parent>,
+}
+
+/// Where a ledger parted from another one: up to here both are the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Parent {
+    /// Its origin.
+    pub origin: String,
+    /// The entries that both have.
+    pub size: u64,
+    /// The root over them.
+    pub root: Hash,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -27,6 +41,8 @@ struct Stored {
     hash: HashAlgo,
     origin: String,
     default_asset: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    parent: Option<Parent>,
 }
 
 /// Why a stored genesis is not ours to open.
@@ -55,6 +71,7 @@ impl Genesis {
             hash: self.hash,
             origin: self.origin.clone(),
             default_asset: self.default_asset.as_str().to_owned(),
+            parent: self.parent.clone(),
         };
         serde_json::to_vec(&stored).expect("a struct of texts and numbers is JSON")
     }
@@ -67,8 +84,9 @@ impl Genesis {
         }
         let stored: Stored = serde_json::from_slice(bytes).map_err(|_| GenesisError::Unreadable)?;
         let default_asset =
-            Asset::new(stored.default_asset).map_err(|_| GenesisError::Unreadable)?;
-        Ok(Genesis { hash: stored.hash, origin: stored.origin, default_asset })
+            Asset::new(stored.default_asset.as_str()).map_err(|_| GenesisError::Unreadable)?;
+        let Stored { hash, origin, parent, .. } = stored;
+        Ok(Genesis { hash, origin, default_asset, parent })
     }
 }
 
@@ -101,6 +119,7 @@ mod tests {
             hash: HashAlgo::Blake3,
             origin: "example.org/log".into(),
             default_asset: Asset::new("RON").unwrap(),
+            parent: None,
         };
         let bytes = genesis.to_bytes();
         assert_eq!(Genesis::from_bytes(&bytes), Ok(genesis));

@@ -5,6 +5,7 @@
 //! a [`reader::Reader`], which can, and has no way to write.
 
 pub mod ballast;
+pub mod branch;
 pub mod engine;
 pub mod error;
 pub mod files;

@@ -177,7 +177,7 @@ fn is_of_derived_data(error: &RecoverError, height: Seq) -> bool {
     }
 }
 
-fn verified_head(engine: &dyn Engine, genesis: &Genesis) -> Result<Head, RecoverError> {
+pub(super) fn verified_head(engine: &dyn Engine, genesis: &Genesis) -> Result<Head, RecoverError> {
     let stored = engine.truth_get(TruthFamily::Meta, HEAD)?;
     let last_root = engine.truth_last_at_or_before(TruthFamily::Roots, &[0xff; 8])?;
     let last_block = engine.truth_last_at_or_before(TruthFamily::Blocks, &[0xff; 8])?;

@@ -341,6 +341,7 @@ fn genesis() -> Genesis {
         hash: HASH,
         origin: "example.org/sim".into(),
         default_asset: Asset::new("RON").expect("a name"),
+        parent: None,
     }
 }
 

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::branch::{BranchError, branch};
 use super::engine::{
     CommitError, DerivedBatch, DerivedFamily, Engine, Fault, Faulty, MemoryEngine, TruthBatch,
     TruthFamily,
 };
 use super::error::ReadError;
-use super::genesis::Genesis;
+use super::genesis::{Genesis, Parent};
 use super::store::{Anchor, Lease, RecoverError, Store, StoreOptions};
 use super::writer::{HEAD, Lag, Writer};
 use super::{Head, codec};
@@ -34,6 +35,7 @@ fn genesis() -> Genesis {
         hash: HashAlgo::Sha256,
         origin: "example.org/log".into(),
         default_asset: Asset::new("RON").unwrap(),
+        parent: None,
     }
 }
 
@@ -334,6 +336,30 @@ fn the_bound_of_the_lag_stops_writes_while_derived_data_cannot_be_flushed() {
         drop(writer.make_room(1, Instant::now()));
         std::thread::sleep(Duration::from_millis(2));
     }
+}
+
+#[test]
+fn a_new_ledger_goes_on_from_the_old_one_under_a_name_of_its_own() {
+    let memory = engine();
+    assert!(matches!(branch(&*memory, "example.org/new"), Err(BranchError::NoLedger)));
+    ten(&memory);
+    let head = store(&memory, 4).writer(None).unwrap().0.head().get();
+    assert!(matches!(branch(&*memory, "example.org/log"), Err(BranchError::SameOrigin(_))));
+    let parent = branch(&*memory, "example.org/new").unwrap();
+    let expected = Parent { origin: "example.org/log".into(), size: 10, root: head.root };
+    assert_eq!(parent, expected);
+    assert_eq!(branch(&*memory, "example.org/new").unwrap(), parent, "again, as after a crash");
+    let options = StoreOptions { filter_bytes: 0, lag: Lag { flush: 2, max: 6 } };
+    let open = |genesis| Store::open(Arc::clone(&memory) as Arc<dyn Engine>, genesis, options);
+    assert!(matches!(open(genesis()), Err(RecoverError::OtherGenesis { .. })), "the old name");
+    let new = open(Genesis { origin: "example.org/new".into(), ..genesis() }).unwrap();
+    assert_eq!(new.reader().genesis().parent, Some(parent));
+    let (mut writer, _lease) = new.writer(None).unwrap();
+    assert_eq!(writer.head().get().root, head.root);
+    commit(&mut writer, &[&request(mints(1))], 2_000);
+    // A damaged head is nothing to go on from.
+    put(&memory, TruthFamily::Meta, HEAD, vec![1, 2, 3]);
+    assert!(matches!(branch(&*memory, "example.org/third"), Err(BranchError::Ledger(_))));
 }
 
 #[test]

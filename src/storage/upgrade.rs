@@ -82,6 +82,7 @@ mod tests {
             hash: HashAlgo::Sha256,
             origin: "example.org/log".into(),
             default_asset: Asset::new("RON").unwrap(),
+            parent: None,
         };
         let options = StoreOptions { filter_bytes: 0, lag: Lag { flush: 2, max: 6 } };
         Store::open(Arc::clone(engine) as Arc<dyn Engine>, genesis, options)

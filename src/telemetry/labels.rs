@@ -131,6 +131,26 @@ label! {
 }
 
 label! {
+    /// The planes that speak TLS.
+    TlsPlane("plane") {
+        /// The clients' and auditors'.
+        Api = "api",
+        /// The operators'.
+        Admin = "admin",
+    }
+}
+
+label! {
+    /// What became of reading certificates again.
+    TlsReload("outcome") {
+        /// They serve.
+        Done = "done",
+        /// They are unfit, and the old ones serve on.
+        Refused = "refused",
+    }
+}
+
+label! {
     /// What operators do to a node on purpose.
     Drill("drill") {
         /// Kills the process, or an actor, at a point.
@@ -185,5 +205,7 @@ mod tests {
         check::<Drill>();
         check::<WitnessAnswer>();
         check::<VerifierFinding>();
+        check::<TlsPlane>();
+        check::<TlsReload>();
     }
 }

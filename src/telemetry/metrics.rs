@@ -13,7 +13,7 @@ use prometheus::{
 };
 
 use super::labels::{
-    ActorName, Closed, Drill, Label, Peer, Queue, Target, VerifierFinding, WitnessAnswer,
+    ActorName, Closed, Drill, Label, Peer, Queue, Target, TlsReload, VerifierFinding, WitnessAnswer,
 };
 
 /// Bounds of latency buckets, in seconds. The objectives (80 ms and 150 ms of a commit) are bounds,
@@ -75,6 +75,7 @@ metrics! {
     sequencer_batch_size: Histogram = histogram("sequencer_batch_size", "Entries in one commit group", &BATCH_ENTRIES);
     prevalidator_duration: Histogram = latency("prevalidator_duration_seconds", "Time to validate one request");
     safe_mode: IntGauge = gauge("ledger_safe_mode", "1 while writes are refused because the store is in doubt");
+    ingress_locked: IntGauge = gauge("ledger_ingress_locked", "1 while writes are taken over the local socket alone");
     seq_gap_detected: IntCounter = counter("ledger_seq_gap_detected_total", "Gaps found in the sequence");
     wal_fsync_fail: IntCounter = counter("wal_fsync_fail_total", "Durable writes that failed with an unknown outcome");
     rejected: IntCounterVec = counter_vec("rejected_total", "Entries and requests that were refused, by reason", &["reason"]);
@@ -89,6 +90,7 @@ metrics! {
     overlay_entries: IntGauge = gauge("overlay_entries", "Keys that are applied and not yet flushed");
     disk_pressure: IntGauge = gauge("disk_pressure", "Percent in use of the store's file system");
     uds_denied: IntCounter = counter("uds_denied_total", "Connections by users who may not");
+    admin_denied: IntCounter = counter("admin_denied_total", "Requests on the admin plane without the role or the capability");
     store_bytes: IntGauge = gauge("store_bytes", "Bytes of the store, on disk or in memory");
     breaker_open: Closed<Target, IntCounter> = counter_of("breaker_open_total", "Openings of a breaker");
     breaker_open_seconds: Closed<Target, Gauge> = float_gauge_of("breaker_open_seconds", "Length of the current opening of a breaker, 0 while closed");
@@ -99,6 +101,8 @@ metrics! {
     chaos_drills: Closed<Drill, IntCounter> = counter_of("chaos_drills_total", "Drills that were ordered");
     auth_failures: Closed<Peer, IntCounter> = counter_of("auth_failures_total", "Requests without a valid capability, by the kind of connection");
     tls_handshake_failures: IntCounter = counter("tls_handshake_failures_total", "TLS handshakes that failed");
+    tls_reloads: Closed<TlsReload, IntCounter> = counter_of("tls_reloads_total", "Times that certificates were read again, by outcome");
+    tls_cert_expiry: IntGaugeVec = gauge_vec("tls_cert_expiry_seconds", "Until the first certificate of the chain in use expires, by plane", &["plane"]);
     http_requests: IntCounterVec = counter_vec("http_requests_total", "Answered HTTP requests", &["route", "method", "status"]);
     http_duration: HistogramVec = latency_vec("http_request_duration_seconds", "Time to answer an HTTP request", &["route", "method"]);
 }
@@ -161,6 +165,10 @@ fn counter_vec(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> 
     add(registry, IntCounterVec::new(Opts::new(name, help), labels))
 }
 
+fn gauge_vec(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    add(registry, IntGaugeVec::new(Opts::new(name, help), labels))
+}
+
 fn latency_vec(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
     let opts = HistogramOpts::new(name, help).buckets(LATENCY_SECONDS.to_vec());
     add(registry, HistogramVec::new(opts, labels))
@@ -171,7 +179,7 @@ fn counter_of<L: Label>(registry: &Registry, name: &str, help: &str) -> Closed<L
 }
 
 fn gauge_of<L: Label>(registry: &Registry, name: &str, help: &str) -> Closed<L, IntGauge> {
-    Closed::new(&add(registry, IntGaugeVec::new(Opts::new(name, help), &[L::NAME])))
+    Closed::new(&gauge_vec(registry, name, help, &[L::NAME]))
 }
 
 fn float_gauge_of<L: Label>(registry: &Registry, name: &str, help: &str) -> Closed<L, Gauge> {

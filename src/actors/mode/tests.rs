@@ -2,6 +2,7 @@
 
 use super::{Bar, Checker::*, Event::*, Fault, IllegalMove::*, Mode, ModeCell, SafeReason as R};
 use super::{Event, IllegalMove, UnknownModeName, WayOut};
+use crate::capability::Peer;
 
 const CLEAR: Event = OperatorClear { verified: true };
 const CLEAR_UNVERIFIED: Event = OperatorClear { verified: false };
@@ -111,6 +112,8 @@ fn no_order_of_events_hides_a_reason_or_clears_it_by_another_way_out() {
         Unfreeze,
         MaintenanceOn,
         MaintenanceOff,
+        IngressLock,
+        IngressUnlock,
         Drain,
     ];
     for fault in faults {
@@ -146,8 +149,8 @@ fn no_order_of_events_hides_a_reason_or_clears_it_by_another_way_out() {
             }
         }
     }
-    // 7 reasons apart from checking, 2 checkers, 3 flags: every mix can be reached, and no other.
-    assert_eq!(seen.len(), 1 << 12);
+    // 7 reasons apart from checking, 2 checkers, 4 flags: every mix can be reached, and no other.
+    assert_eq!(seen.len(), 1 << 13);
 }
 
 #[test]
@@ -182,6 +185,21 @@ fn the_worst_reason_is_the_one_that_is_told() {
 }
 
 #[test]
+fn a_locked_ingress_bars_the_network_alone_and_nothing_worse_is_hidden_by_it() {
+    let locked = Mode::READY.after(IngressLock).unwrap();
+    assert_eq!(locked.bar(), None);
+    for peer in [Peer::Plain, Peer::Tls, Peer::Mtls] {
+        assert_eq!(locked.bar_to(peer), Some(Bar::IngressLocked), "{peer}");
+        assert_eq!(Mode::READY.bar_to(peer), None, "{peer}");
+        assert_eq!(locked.after(Freeze).unwrap().bar_to(peer), Some(Bar::Frozen), "{peer}");
+    }
+    assert_eq!(locked.bar_to(Peer::Uds), None);
+    assert_eq!(locked.after(Freeze).unwrap().bar_to(Peer::Uds), Some(Bar::Frozen));
+    assert_eq!(locked.after(IngressUnlock), Ok(Mode::READY));
+    assert_eq!(Mode::READY.after(IngressUnlock), Err(NotStanding("ingress_locked")));
+}
+
+#[test]
 fn a_restart_of_the_process_remembers_what_it_cannot_settle_itself() {
     let everything = [
         CheckStarted(Sequencer),
@@ -193,11 +211,15 @@ fn a_restart_of_the_process_remembers_what_it_cannot_settle_itself() {
         FaultFound(Fault::HeadMismatch),
         FaultFound(Fault::RollBack),
         MaintenanceOn,
+        IngressLock,
         Drain,
     ];
     let before = everything.iter().fold(Mode::READY, |mode, &event| mode.after(event).unwrap());
     let after = Mode::at_start(before.memory()).unwrap();
-    assert_eq!(after.to_string(), "head_mismatch,gap,operator,recovering,maintenance,frozen");
+    assert_eq!(
+        after.to_string(),
+        "head_mismatch,gap,operator,recovering,maintenance,frozen,ingress_locked"
+    );
     assert_eq!(Mode::at_start([]).unwrap().to_string(), "recovering");
     // What does not outlive a process is not accepted from a file either.
     for name in ["", "ready", "draining", "write_unknown", "Frozen"] {
@@ -224,7 +246,7 @@ async fn the_cell_shows_a_move_to_all_and_a_refused_one_to_nobody() {
 #[test]
 fn no_move_of_many_threads_is_lost() {
     let cell = ModeCell::new(Mode::READY);
-    let pairs = [(Freeze, Unfreeze), (MaintenanceOn, MaintenanceOff)];
+    let pairs = [(Freeze, Unfreeze), (MaintenanceOn, MaintenanceOff), (IngressLock, IngressUnlock)];
     let checks =
         [Sequencer, Publisher].map(|checker| (CheckStarted(checker), CheckPassed(checker)));
     std::thread::scope(|scope| {
@@ -239,6 +261,6 @@ fn no_move_of_many_threads_is_lost() {
             });
         }
     });
-    assert_eq!(cell.get().to_string(), "checking,maintenance,frozen");
+    assert_eq!(cell.get().to_string(), "checking,maintenance,frozen,ingress_locked");
     assert_eq!(*cell.watch().borrow(), cell.get());
 }

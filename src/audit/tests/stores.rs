@@ -27,6 +27,7 @@ pub(super) fn filled_with(entries: usize) -> (Arc<MemoryEngine>, String) {
         hash: HashAlgo::Blake3,
         origin: ORIGIN.into(),
         default_asset: Asset::new("RON").unwrap(),
+        parent: None,
     };
     let options = StoreOptions { filter_bytes: 1 << 16, lag: Lag { flush: 50, max: 1 << 20 } };
     let shared = Arc::clone(&engine) as Arc<dyn Engine>;

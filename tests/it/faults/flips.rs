@@ -27,6 +27,9 @@ use crate::support::entries::mint;
 /// Bytes of each kind of file that an everyday run flips.
 const SAMPLE: usize = 20;
 
+/// A long run says how far it is after so many.
+const REPORT: usize = 1_000;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Outcome {
     /// Nobody notices.
@@ -169,6 +172,7 @@ fn choose(dir: &Path, name: &str) -> Vec<(PathBuf, usize)> {
 
 #[derive(Default)]
 struct Tally {
+    flips: usize,
     outcomes: BTreeMap<(String, Outcome), usize>,
     /// What refusals said, without their numbers.
     said: BTreeSet<(String, String)>,
@@ -182,6 +186,7 @@ impl Tally {
         at: usize,
         outcome: std::thread::Result<Result<Outcome, String>>,
     ) {
+        self.flips += 1;
         let class = class(file);
         let allowed =
             ALLOWED.iter().find(|(known, _)| *known == class).map_or(&[][..], |row| row.1);
@@ -210,7 +215,11 @@ fn check(name: &str, sample: &Sample) -> Tally {
             scope.spawn(|| {
                 while let Some((file, at)) = flips.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let outcome = catch_unwind(AssertUnwindSafe(|| flip(sample, file, *at)));
-                    tally.lock().count(file, *at, outcome);
+                    let mut tally = tally.lock();
+                    tally.count(file, *at, outcome);
+                    if tally.flips.is_multiple_of(REPORT) {
+                        println!("{name}: {} of {} flips", tally.flips, flips.len());
+                    }
                 }
             });
         }

@@ -2,6 +2,7 @@
 //! goes away between two writes. `docs/RECOVERY.md` is what these tests hold.
 
 mod ballast;
+mod branch;
 mod calls;
 mod disk;
 mod errors;

@@ -198,6 +198,7 @@ pub fn store(engine: Arc<dyn Engine>) -> Result<Store, RecoverError> {
         hash: HashAlgo::Sha256,
         origin: ORIGIN.into(),
         default_asset: Asset::new("RON").unwrap(),
+        parent: None,
     };
     let options = StoreOptions { filter_bytes: 1 << 12, lag: Lag { flush: 1 << 20, max: 1 << 21 } };
     Store::open(engine, genesis, options)

@@ -169,7 +169,7 @@ fn routes_of(code: &str) -> BTreeSet<(&'static str, String)> {
         let plane = match function.split(['(', '<']).next() {
             Some("api" | "ledger_routes") => "API",
             Some("operators_routes") => "metrics",
-            Some("local_plane") => "local",
+            Some("admin_routes") => "admin",
             _ => continue,
         };
         for (method, mark) in [("GET", ".service(get(\""), ("POST", ".service(post(\"")] {
@@ -194,7 +194,7 @@ fn routes_told(manual: &str) -> BTreeSet<(&'static str, String)> {
         match cells.next() {
             Some("both") => found.extend([("API", route.clone()), ("metrics", route)]),
             Some("metrics") => _ = found.insert(("metrics", route)),
-            Some("local") => _ = found.insert(("local", route)),
+            Some("admin") => _ = found.insert(("admin", route)),
             _ => _ = found.insert(("API", route)),
         }
     }
@@ -380,10 +380,10 @@ fn each_rule_of_documents_can_fail() {
 fn routes_and_tests_are_read_off_the_code() {
     let code = "pub fn api() { .service(get(\"/a/{b}*\", x)) }\nfn ledger_routes() { \
                 .service(post(\"/ingest\", x)) }\nfn operators_routes() { \
-                .service(get(\"/a/{b}\", x)) }\npub fn local_plane() { \
+                .service(get(\"/a/{b}\", x)) }\npub fn admin_routes() { \
                 .service(post(\"/o\", x)) }\nfn get(";
     let manual = "\n## Routes\n\n| `POST /ingest` | API |\n| `GET /a/{b}?c=` | both |\n\
-                  | `POST /o` | local |\n\n## Next\n| `GET /x` |";
+                  | `POST /o` | admin |\n\n## Next\n| `GET /x` |";
     assert_eq!(routes_of(code), routes_told(manual));
     assert_eq!(routes_of(code).len(), 4);
     let text = "#[test]\nfn one() { if a { } }\nmod inner { #[actix_rt::test]\nasync fn two() {} }\n\

@@ -74,7 +74,7 @@ async fn health_is_short_for_clients_and_full_for_operators() {
     };
     let get = |path: &str| TestRequest::get().uri(path).to_request();
     let short = read_body(call_service(&api, get("/readyz")).await).await;
-    assert_eq!(keys(&short), ["degraded", "mode", "ready"]);
+    assert_eq!(keys(&short), ["degraded", "ingress", "mode", "ready"]);
     let full = keys(&read_body(call_service(&metrics, get("/readyz")).await).await);
     for name in [
         "actors",

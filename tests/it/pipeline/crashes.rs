@@ -180,8 +180,10 @@ fn for_ever(trigger: &Arc<Trigger>, point: Point) {
 /// Wherever an actor falls over each time, the budget of its restarts ends the process with 70.
 #[actix_rt::test]
 async fn a_crash_loop_at_any_point_ends_by_budget() {
-    // No upstream is called by this version, so that no report comes.
-    for &point in Point::ALL.iter().filter(|&&point| point != Point::BreakerHandle) {
+    // No upstream is called by this version, so that no report comes; these nodes have no witnesses.
+    let is_passed =
+        |&&point: &&Point| point != Point::BreakerHandle && of(point).0 != ActorName::Witnesses;
+    for &point in Point::ALL.iter().filter(is_passed) {
         let (probe, trigger) = Probe::armable();
         for_ever(&trigger, point);
         let own = [

@@ -65,6 +65,7 @@ fn node_of(
         hash: ron_ledger::accumulator::HashAlgo::Sha256,
         origin: signed.origin().to_owned(),
         default_asset: Asset::new("RON").unwrap(),
+        parent: None,
     };
     let lag = Lag { flush: config.derived.flush_entries, max: config.derived.max_lag_entries };
     let options = StoreOptions { filter_bytes: config.derived.filter_bytes, lag };

@@ -29,6 +29,8 @@ pub struct Daemon {
     lines: Vec<String>,
     pub api: String,
     pub metrics: String,
+    /// Empty without an admin plane.
+    pub admin: String,
 }
 
 impl Daemon {
@@ -74,13 +76,16 @@ impl Daemon {
                 }
             }
         });
-        let (api, metrics) = (String::new(), String::new());
-        let mut daemon = Daemon { child, log, lines: Vec::new(), api, metrics };
+        let (api, metrics, admin) = Default::default();
+        let mut daemon = Daemon { child, log, lines: Vec::new(), api, metrics, admin };
         let up = daemon.line("ron-ledgerd is up");
         let up: serde_json::Value = serde_json::from_str(&up).unwrap();
         let url = |scheme, field| format!("{scheme}://{}", up[field].as_str().unwrap());
         let scheme = if up["tls"] == true { "https" } else { "http" };
         (daemon.api, daemon.metrics) = (url(scheme, "api"), url("http", "metrics"));
+        if up["admin"].is_string() {
+            daemon.admin = url("https", "admin");
+        }
         daemon
     }
 

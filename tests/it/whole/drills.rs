@@ -30,7 +30,7 @@ fn slow_connections_are_cut_and_others_do_not_notice() {
     // The deadline of a request's head is shorter than this drill.
     assert!(report["slow"]["cut"].as_u64() >= Some(15), "{report:#}");
     let line = field.await_line("Slowloris");
-    assert!(line.contains("admin drill") && line.contains("\"uid\":"), "{line}");
+    assert!(line.contains("admin call") && line.contains("\"uid\":"), "{line}");
 }
 
 /// Not begun, and the daemon takes no order either.

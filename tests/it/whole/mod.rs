@@ -1,7 +1,9 @@
 //! The whole daemon as a process: what its clients, its operators and its disk see.
 
+mod admin;
 mod amnesia;
 mod audits;
+mod certificates;
 mod command_line;
 mod crash_loop;
 mod determinism;

@@ -1,15 +1,17 @@
 //! The orders of operators, by the command line over the local socket, and what a restart finds of them.
 
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use ron_ledger::client::unit::to_wire;
-use ron_ledger::client::{Client, ClientError};
+use ron_ledger::client::{BearerToken, Client, ClientError, ClientOptions};
 use ron_ledger::http::dto::RequestIn;
 use serde_json::Value;
 
+use crate::support::certificates::series;
 use crate::support::daemon::Daemon;
 use crate::support::entries::mint;
 use crate::support::keys::Keys;
@@ -68,9 +70,21 @@ impl Node {
 
     /// `ok`, or the reason of the refusal.
     async fn write(&self) -> String {
+        Self::write_by(&self.client).await
+    }
+
+    /// As [`Node::write`], over the local socket.
+    async fn write_locally(&self) -> String {
+        let token = Some(BearerToken::new(self.keys.master()).unwrap());
+        let socket = Some(socket(&self.keys));
+        let options = ClientOptions { token, socket, ..ClientOptions::new("http://localhost") };
+        Self::write_by(&Client::new(&options).unwrap()).await
+    }
+
+    async fn write_by(client: &Client) -> String {
         let batch = vec![to_wire(&mint("a", 1))];
         let request = RequestIn { batch, idem_id: None, atomic: false };
-        match self.client.ingest(&request).await {
+        match client.ingest(&request).await {
             Ok(_) => "ok".to_owned(),
             Err(ClientError::Refused { body, .. }) => body.reason.into_owned(),
             Err(other) => panic!("{other}"),
@@ -104,8 +118,40 @@ async fn orders_bar_writes_and_take_it_back() {
         assert_eq!(node.write().await, "ok");
     }
     let log = node.daemon.stop().2;
-    let orders = log.iter().filter(|line| line.contains("admin order")).count();
+    let orders = log
+        .iter()
+        .filter(|line| line.contains("admin call") && line.contains("POST /admin/orders"))
+        .count();
     assert_eq!(orders, 9, "each order is a line: {log:#?}");
+}
+
+#[actix_rt::test]
+async fn a_locked_ingress_takes_writes_over_the_local_socket_alone() {
+    let node = Node::start(Keys::new(), "micronode", &[]);
+    assert_eq!(node.tell("ingress lock --to uds"), "ingress_locked");
+    assert_eq!(node.write().await, "ingress_locked");
+    assert_eq!(node.write_locally().await, "ok");
+    assert!(node.client.account("a").await.is_ok(), "reads go on");
+    let mut probe = std::net::TcpStream::connect(node.daemon.metrics.split_at(7).1).unwrap();
+    probe.write_all(b"GET /readyz HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    probe.read_to_string(&mut answer).unwrap();
+    for text in ["\"ready\":true", "\"degraded\":true", "\"ingress\":\"uds\"", "closed to writes"] {
+        assert!(answer.contains(text), "{text}: {answer}");
+    }
+    assert_eq!(series(&node.daemon, "ledger_ingress_locked"), Some(1));
+    // A worse bar is told to both.
+    assert_eq!(node.tell("freeze"), "frozen,ingress_locked");
+    assert_eq!(
+        (node.write().await, node.write_locally().await),
+        ("frozen".into(), "frozen".into())
+    );
+    assert_eq!(node.tell("unfreeze"), "ingress_locked");
+    assert_eq!(node.tell("ingress unlock"), "ready");
+    assert!(node.refused("ingress unlock").contains("nothing to end"));
+    assert_eq!(node.write().await, "ok");
+    assert_eq!(series(&node.daemon, "ledger_ingress_locked"), Some(0));
+    node.stop();
 }
 
 #[actix_rt::test]
@@ -120,16 +166,22 @@ async fn a_drain_by_order_ends_the_daemon_with_code_0() {
 #[actix_rt::test]
 async fn what_was_ordered_outlives_the_process_and_a_crash_of_it() {
     let node = Node::start(Keys::new(), "macronode", &[]);
-    assert_eq!(node.tell("freeze"), "frozen");
-    assert_eq!(node.tell("safe-mode enter"), "operator,frozen");
+    assert_eq!(node.tell("ingress lock --to uds"), "ingress_locked");
+    assert_eq!(node.tell("freeze"), "frozen,ingress_locked");
+    assert_eq!(node.tell("safe-mode enter"), "operator,frozen,ingress_locked");
     let Node { keys, daemon, .. } = node;
     daemon.kill();
     // The socket that the killed process left is taken over.
     let node = Node::start(keys, "macronode", &[]);
-    assert_eq!(node.tell("safe-mode status"), "operator,frozen");
+    assert_eq!(node.tell("safe-mode status"), "operator,frozen,ingress_locked");
     assert_eq!(node.write().await, "frozen");
-    assert_eq!(node.tell("unfreeze"), "operator");
-    assert_eq!(node.tell("safe-mode clear"), "ready");
+    assert_eq!(node.tell("unfreeze"), "operator,ingress_locked");
+    assert_eq!(node.tell("safe-mode clear"), "ingress_locked");
+    assert_eq!(
+        (node.write().await, node.write_locally().await),
+        ("ingress_locked".into(), "ok".into())
+    );
+    assert_eq!(node.tell("ingress unlock"), "ready");
     let node = Node::start(node.stop(), "macronode", &[]);
     assert_eq!(node.write().await, "ok");
     let keys = node.stop();

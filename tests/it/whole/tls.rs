@@ -1,96 +1,42 @@
-//! TLS 1.3 and nothing older; with an authority, nobody without a certificate of it.
+//! TLS 1.3 and nothing older; with an authority, nobody without a certificate of it; and what becomes
+//! of each handshake is counted.
 
-use std::fs::{Permissions, set_permissions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use ron_ledger::client::unit::to_wire;
 use ron_ledger::client::{BearerToken, Client, ClientOptions};
 use ron_ledger::http::dto::RequestIn;
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion, version};
+use rustls::{HandshakeKind, version};
 
+use crate::support::certificates::{Certificates, Tls, probe, series, start};
 use crate::support::daemon::Daemon;
 use crate::support::entries::mint;
 use crate::support::keys::Keys;
 
-/// Certificates of one authority, as PEM files beside the keys.
-struct Certificates<'a> {
-    dir: &'a Path,
+const FAILURES: &str = "tls_handshake_failures_total";
+
+/// A request without TLS gets no answer.
+fn knock_in_plain(node: &Daemon) {
+    let mut socket = TcpStream::connect(node.api.strip_prefix("https://").unwrap()).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    socket.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    // The alert of TLS may come before the end of the connection.
+    let _ = socket.read_to_end(&mut answer);
+    assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
 }
 
-impl<'a> Certificates<'a> {
-    fn make(dir: &'a Path) -> Self {
-        let made = Certificates { dir };
-        let mut params = CertificateParams::new([]).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        std::fs::write(made.path("ca.pem"), params.self_signed(&key).unwrap().pem()).unwrap();
-        let issuer = Issuer::new(params, key);
-        for name in ["server", "client"] {
-            let key = KeyPair::generate().unwrap();
-            let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
-            let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &issuer);
-            std::fs::write(made.path(&format!("{name}.pem")), certificate.unwrap().pem()).unwrap();
-            let path = made.path(&format!("{name}.key"));
-            std::fs::write(&path, key.serialize_pem()).unwrap();
-            set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
-        }
-        made
+/// A client may hear of its failure before it is counted.
+fn await_failures(node: &Daemon, count: i64) {
+    let until = Instant::now() + Duration::from_secs(10);
+    while series(node, FAILURES) < Some(count) && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(5));
     }
-
-    fn path(&self, name: &str) -> String {
-        self.dir.join(name).display().to_string()
-    }
-
-    fn settings(&self) -> [(&'static str, String); 2] {
-        [("tls.cert_file", self.path("server.pem")), ("tls.key_file", self.path("server.key"))]
-    }
-
-    fn client(
-        &self,
-        versions: &[&'static SupportedProtocolVersion],
-        with_certificate: bool,
-    ) -> ClientConfig {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_file(self.path("ca.pem")).unwrap()).unwrap();
-        let builder = ClientConfig::builder_with_provider(aws_lc_rs::default_provider().into())
-            .with_protocol_versions(versions)
-            .unwrap()
-            .with_root_certificates(roots);
-        if !with_certificate {
-            return builder.with_no_client_auth();
-        }
-        let chain = vec![CertificateDer::from_pem_file(self.path("client.pem")).unwrap()];
-        let key = PrivateKeyDer::from_pem_file(self.path("client.key")).unwrap();
-        builder.with_client_auth_cert(chain, key).unwrap()
-    }
-}
-
-/// The beginning of an answer to a probe, or why there is none.
-fn probe(node: &Daemon, config: ClientConfig) -> io::Result<String> {
-    let name = "localhost".try_into().unwrap();
-    let mut session = ClientConnection::new(Arc::new(config), name).unwrap();
-    let mut socket = TcpStream::connect(node.api.strip_prefix("https://").unwrap())?;
-    socket.set_read_timeout(Some(Duration::from_secs(10)))?;
-    let mut stream = rustls::Stream::new(&mut session, &mut socket);
-    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")?;
-    let mut answer = vec![0; 4096];
-    let length = stream.read(&mut answer)?;
-    answer.truncate(length);
-    Ok(String::from_utf8(answer).unwrap())
-}
-
-fn start(keys: &Keys, settings: &[(&'static str, String)]) -> Daemon {
-    let settings: Vec<_> = settings.iter().map(|(key, value)| (*key, value.as_str())).collect();
-    Daemon::start(keys, "micronode", &settings)
+    assert_eq!(series(node, FAILURES), Some(count));
 }
 
 #[actix_rt::test]
@@ -98,9 +44,9 @@ async fn tls_1_3_serves_and_tls_1_2_is_refused() {
     let keys = Keys::new();
     let certificates = Certificates::make(keys.dir());
     let node = start(&keys, &certificates.settings());
-    let answer = probe(&node, certificates.client(&[&version::TLS13], false)).unwrap();
+    let answer = probe(&node, certificates.client(None)).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    let error = probe(&node, certificates.client(&[&version::TLS12], false)).unwrap_err();
+    let error = probe(&node, certificates.client_of(&[&version::TLS12], None)).unwrap_err();
     assert!(error.to_string().contains("ProtocolVersion"), "{error}");
 
     let options = ClientOptions {
@@ -116,48 +62,94 @@ async fn tls_1_3_serves_and_tls_1_2_is_refused() {
 }
 
 #[test]
-fn a_plain_request_gets_no_answer_from_a_tls_listener() {
+fn with_an_authority_only_its_certificates_get_an_answer_and_each_failure_is_counted() {
     let keys = Keys::new();
     let certificates = Certificates::make(keys.dir());
-    let node = start(&keys, &certificates.settings());
-    let mut socket = TcpStream::connect(node.api.strip_prefix("https://").unwrap()).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    socket.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
-    let mut answer = Vec::new();
-    // The alert of TLS may come before the end of the connection.
-    let _ = socket.read_to_end(&mut answer);
-    assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
-}
-
-#[test]
-fn with_an_authority_only_its_certificates_get_an_answer() {
-    let keys = Keys::new();
-    let certificates = Certificates::make(keys.dir());
-    let authority = [("tls.ca_file", certificates.path("ca.pem"))];
-    let settings: Vec<_> = certificates.settings().into_iter().chain(authority).collect();
-    let node = start(&keys, &settings);
-    let error = probe(&node, certificates.client(&[&version::TLS13], false)).unwrap_err();
+    let node = start(&keys, &certificates.settings_with_authority());
+    assert_eq!(series(&node, FAILURES), Some(0));
+    let error = probe(&node, certificates.client(None)).unwrap_err();
     assert!(error.to_string().contains("CertificateRequired"), "{error}");
-    let answer = probe(&node, certificates.client(&[&version::TLS13], true)).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    await_failures(&node, 1);
 
     let elsewhere = tempfile::tempdir().unwrap();
     let others = Certificates::make(elsewhere.path());
     std::fs::copy(certificates.path("ca.pem"), others.path("ca.pem")).unwrap();
-    let error = probe(&node, others.client(&[&version::TLS13], true)).unwrap_err();
+    let error = probe(&node, others.client(Some("client"))).unwrap_err();
     assert!(error.to_string().contains("alert"), "{error}");
+    await_failures(&node, 2);
+
+    let old = certificates.client_of(&[&version::TLS12], Some("client"));
+    let error = probe(&node, old).unwrap_err();
+    assert!(error.to_string().contains("ProtocolVersion"), "{error}");
+    await_failures(&node, 3);
+
+    knock_in_plain(&node);
+    await_failures(&node, 4);
+
+    for _ in 0..3 {
+        let answer = probe(&node, certificates.client(Some("client"))).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    await_failures(&node, 4);
+    assert_eq!(node.stop().0, Some(0));
 }
 
 #[test]
-fn a_private_key_that_others_can_read_is_refused() {
+fn a_stranger_to_tls_gets_no_answer_and_a_silent_one_is_counted_too() {
     let keys = Keys::new();
     let certificates = Certificates::make(keys.dir());
-    let key = certificates.path("server.key");
-    set_permissions(&key, Permissions::from_mode(0o640)).unwrap();
-    let settings = certificates.settings();
-    let settings: Vec<_> = settings.iter().map(|(key, value)| (*key, value.as_str())).collect();
-    let (code, said) = Daemon::refused(&keys, "micronode", &settings);
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("tls.key_file") && said.contains(&key), "{said}");
-    assert!(said.contains("open to others") && !said.contains("PRIVATE KEY"), "{said}");
+    let node = start(&keys, &certificates.settings());
+    knock_in_plain(&node);
+    await_failures(&node, 1);
+    // Nothing is said, and the connection stays.
+    let silent = TcpStream::connect(node.api.strip_prefix("https://").unwrap()).unwrap();
+    await_failures(&node, 2);
+    drop(silent);
+    await_failures(&node, 2);
+}
+
+#[test]
+fn a_session_is_resumed_and_the_key_exchange_is_hybrid_where_it_is_on() {
+    for (pq, group) in [("hybrid", "X25519MLKEM768"), ("off", "X25519")] {
+        let keys = Keys::new();
+        let certificates = Certificates::make(keys.dir());
+        let [cert, key] = certificates.settings();
+        let node = start(&keys, &[cert, key, ("tls.pq", pq.to_owned())]);
+        let config = Arc::new(certificates.hybrid_client());
+        let mut first = Tls::connect(&node.api, &config).unwrap();
+        first.get("/healthz").unwrap();
+        let agreed = first.session.negotiated_key_exchange_group().unwrap().name();
+        assert_eq!(format!("{agreed:?}"), group);
+        assert_ne!(first.session.handshake_kind(), Some(HandshakeKind::Resumed));
+        let mut second = Tls::connect(&node.api, &config).unwrap();
+        second.get("/healthz").unwrap();
+        assert_eq!(second.session.handshake_kind(), Some(HandshakeKind::Resumed));
+    }
+}
+
+#[test]
+fn openssl_agrees() {
+    let keys = Keys::new();
+    let certificates = Certificates::make(keys.dir());
+    let node = start(&keys, &certificates.settings());
+    let connect = |version: &str| {
+        let mut command = Command::new("openssl");
+        let address = node.api.strip_prefix("https://").unwrap();
+        command.args(["s_client", "-brief", "-connect", address, version, "-CAfile"]);
+        command.arg(certificates.path("ca.pem")).stdin(Stdio::null());
+        command.output()
+    };
+    let Ok(old) = connect("-tls1_2") else {
+        println!("SKIPPED: there is no openssl");
+        return;
+    };
+    let said = |output: &std::process::Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!old.status.success(), "{}", said(&old));
+    assert!(said(&old).contains("protocol version"), "{}", said(&old));
+    let new = connect("-tls1_3").unwrap();
+    assert!(new.status.success(), "{}", said(&new));
+    for text in ["TLSv1.3", "Verification: OK"] {
+        assert!(said(&new).contains(text), "{}", said(&new));
+    }
+    await_failures(&node, 1);
 }
