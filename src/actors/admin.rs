@@ -1,7 +1,10 @@
-//! Admin: carries out what operators ask of the mode, one thing after the other.
+//! Admin: carries out what operators ask of the mode, and their revocations, one thing after the other.
 //!
-//! Owns: nothing; the mode knows the legal moves. Receives: [`Command`]. Sends: [`Clear`] to the
-//! committer. On a crash: the command in hand is not answered, and whoever asked looks at the mode.
+//! Owns: the file of revocations; the mode knows its legal moves. Receives: [`Command`], and
+//! [`Revoke`](super::revoking::Revoke). Sends: [`Clear`] to the committer. On a crash: the command in
+//! hand is not answered, and whoever asked looks at the mode, or revokes again.
+
+use std::sync::Arc;
 
 use actix::prelude::*;
 use tokio::sync::oneshot;
@@ -10,6 +13,8 @@ use super::committer::{Clear, Committer};
 use super::door::{Door, Seated};
 use super::mode::{Event, IllegalMove, Mode, ModeCell};
 use super::probe::{Point, Probe};
+use super::revoking::RevokedFile;
+use crate::capability::CachedVerifier;
 
 /// What an operator asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +46,9 @@ pub enum Order {
 pub(super) struct Admin {
     pub(super) mode: ModeCell,
     pub(super) committer: Door<Committer>,
+    pub(super) capabilities: Arc<CachedVerifier>,
+    /// None: revocations end with the process.
+    pub(super) revoked_file: Option<RevokedFile>,
     pub(super) probe: Probe,
 }
 

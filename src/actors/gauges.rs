@@ -7,6 +7,8 @@ use std::time::Instant;
 use super::breaker::{BreakerHandle, Target};
 use super::door::Door;
 use super::pipeline::Pipeline;
+use super::prevalidator::unix_ms;
+use crate::capability::KEY_AGE_MS_MAX;
 use crate::telemetry::{Metrics, Queue, Target as Label};
 
 impl Pipeline {
@@ -40,7 +42,22 @@ impl Pipeline {
             metrics.store_bytes.set(usage.bytes_own as i64);
         }
         inner.breakers.iter().for_each(|breaker| measure_breaker(metrics, breaker, now));
+        let roots: Vec<u64> = inner
+            .capabilities
+            .with_keyring(|keyring| keyring.made_ms().map(|(_, made_ms)| made_ms).collect());
+        measure_keys(metrics, "root", &roots, unix_ms());
+        measure_keys(metrics, "signing", inner.signed.key_made_ms().as_slice(), unix_ms());
         metrics
+    }
+}
+
+/// How many keys, by the times at which they were made, have to be rotated by when.
+fn measure_keys(metrics: &Metrics, kind: &str, made_ms: &[u64], now_ms: u64) {
+    for (within, days) in [("0d", 0), ("30d", 30), ("90d", 90)] {
+        let by_ms = now_ms.saturating_add(days * 24 * 60 * 60 * 1000);
+        let is_due = |made_ms: &&u64| made_ms.saturating_add(KEY_AGE_MS_MAX) <= by_ms;
+        let due = made_ms.iter().filter(is_due).count();
+        metrics.keys_expiring.with_label_values(&[kind, within]).set(due as i64);
     }
 }
 
@@ -69,6 +86,18 @@ mod tests {
     use crate::actors::breaker::{self, Breaker, Limits, Outcome};
     use crate::actors::probe::Probe;
     use crate::actors::supervise::Policy;
+
+    #[test]
+    fn keys_are_counted_by_when_they_have_to_be_rotated() {
+        const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+        let (metrics, now_ms) = (Metrics::new(), 1_000 * DAY_MS);
+        let made = [0, 59, 60, 89, 90, 200].map(|age| now_ms - age * DAY_MS);
+        measure_keys(&metrics, "root", &made, now_ms);
+        measure_keys(&metrics, "signing", &[], now_ms);
+        let due = |kind, within| metrics.keys_expiring.with_label_values(&[kind, within]).get();
+        assert_eq!(["0d", "30d", "90d"].map(|within| due("root", within)), [2, 4, 6]);
+        assert_eq!(["0d", "30d", "90d"].map(|within| due("signing", within)), [0, 0, 0]);
+    }
 
     #[actix_rt::test]
     async fn an_opening_is_counted_once_and_its_time_goes_on() {

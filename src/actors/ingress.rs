@@ -1,6 +1,6 @@
 //! Ingress: admits or refuses, and joins an identical request in flight to its twin.
 //!
-//! Owns: the twins in flight, and the bucket of the rate limit. Receives: [`Arrival`]. Sends: [`Admitted`] to the prevalidators. On a
+//! Owns: the twins in flight. Receives: [`Arrival`]. Sends: [`Admitted`] to the prevalidators. On a
 //! crash: the request in hand is told that its outcome is unknown, the table of twins is forgotten,
 //! which costs a second look-up and nothing else.
 
@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use actix::prelude::*;
 
 use super::door::{Door, Refused, Seated};
+use super::limits::Limits;
 use super::mode::ModeCell;
 use super::prevalidator::Prevalidator;
 use super::probe::{Point, Probe};
-use super::rate::RateLimit;
-use super::refusal::{refuse_busy, reject_of};
+use super::refusal::{refuse_busy, refuse_rate, reject_of};
 use super::supervise::MESSAGES_PER_TURN;
 use super::ticket::{Admitted, Arrival, Reply, Waiters};
 use crate::telemetry::{Metrics, Queue};
@@ -24,7 +24,6 @@ use crate::telemetry::{Metrics, Queue};
 pub(super) struct Ingress {
     pub(super) deps: Deps,
     pub(super) twins: Twins,
-    pub(super) rate: RateLimit,
     /// The prevalidator whose turn it is.
     pub(super) next: usize,
     pub(super) messages: u32,
@@ -33,6 +32,7 @@ pub(super) struct Ingress {
 pub(super) struct Deps {
     pub(super) mode: ModeCell,
     pub(super) pool: Vec<Door<Prevalidator>>,
+    pub(super) limits: Arc<Limits>,
     pub(super) deadline: Duration,
     pub(super) metrics: Arc<Metrics>,
     pub(super) probe: Probe,
@@ -72,8 +72,8 @@ impl Handler<Seated<Arrival>> for Ingress {
         };
         let reply = Reply::new(sender, held);
         // After the twins: who joins one makes no work.
-        if !self.rate.admits(Instant::now()) {
-            return refuse_busy(&self.deps.metrics, Queue::Ingress, reply);
+        if let Err(scope) = self.deps.limits.admit(submission.peer, Instant::now()) {
+            return refuse_rate(&self.deps.metrics, scope, reply);
         }
         let deadline = submission.received + self.deps.deadline;
         self.twins.insert(fingerprint, reply.waiters());

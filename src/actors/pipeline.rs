@@ -18,6 +18,7 @@ use super::committer::{Committer, Settle};
 use super::disk::{Disk, Pressure};
 use super::door::{Door, Refused};
 use super::ingress::Ingress;
+use super::limits::Limits;
 use super::mode::{Event, IllegalMove, Mode, ModeCell};
 use super::prevalidator::Prevalidator;
 use super::publisher::{Finish, RootPublisher};
@@ -36,7 +37,9 @@ use crate::telemetry::{Metrics, Queue};
 
 pub use super::admin::Order;
 pub use super::disk::Marks;
+pub use super::limits::{CAPABILITY_BUCKETS_MAX, RATE_MAX, Rates};
 pub use super::publisher::Published;
+pub use super::revoking::{RevokeError, RevokedFile, RevokedFileError};
 pub use super::signed::{LogKeys, SIGNED_FILE, SignedError, SignedNotes};
 pub use super::ticket::{Answer, Bearer, Submission};
 pub use super::verifier::Pace;
@@ -111,6 +114,7 @@ pub(super) struct Inner {
     pub(super) witnessed: Arc<Witnessed>,
     pub(super) signed: Arc<SignedNotes>,
     pub(super) capabilities: Arc<CachedVerifier>,
+    pub(super) limits: Arc<Limits>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) deadline: Duration,
     pub(super) stuck_after: Duration,
@@ -173,8 +177,13 @@ impl Pipeline {
     }
 
     /// Who verifies tokens.
-    pub fn capabilities(&self) -> &CachedVerifier {
+    pub fn capabilities(&self) -> &Arc<CachedVerifier> {
         &self.inner.capabilities
+    }
+
+    /// The rates of requests, which may be set.
+    pub fn limits(&self) -> &Limits {
+        &self.inner.limits
     }
 
     /// The metrics. Gauges that are read off something else are as of the last

@@ -11,8 +11,9 @@ use actix::prelude::*;
 
 use super::breaker::BreakerHandle;
 use super::door::{Door, Refused, Seated};
+use super::limits::Limits;
 use super::probe::{Point, Probe};
-use super::refusal::{is_late, refuse_busy, timeout};
+use super::refusal::{is_late, refuse_busy, refuse_rate, timeout};
 use super::sequencer::Sequencer;
 use super::ticket::{Admitted, Answer, Bearer, Checked};
 use crate::capability::{
@@ -36,6 +37,7 @@ pub(super) struct Prevalidator {
 pub(super) struct Deps {
     pub(super) sequencer: Door<Sequencer>,
     pub(super) capabilities: Arc<CachedVerifier>,
+    pub(super) limits: Arc<Limits>,
     pub(super) bridges: ReversibleBridges,
     pub(super) upstreams: Arc<[BreakerHandle]>,
     pub(super) reader: Reader,
@@ -63,6 +65,9 @@ impl Handler<Seated<Admitted>> for Prevalidator {
             Ok(capability) => capability,
             Err(reject) => return reply.refuse(reject),
         };
+        if let Err(scope) = self.deps.limits.admit_capability(capability.id(), started) {
+            return refuse_rate(&self.deps.metrics, scope, reply);
+        }
         let request = self.check(&capability, submission.entries, submission.atomic);
         self.deps.metrics.prevalidator_duration.observe(started.elapsed().as_secs_f64());
         if request.items.iter().all(|item| item.refused.is_some()) {

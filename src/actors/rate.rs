@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 const BURST: Duration = Duration::from_millis(100);
 
 /// Who is let through. The time comes from the caller.
+#[derive(Debug)]
 pub(super) struct RateLimit {
     /// What one request uses up; `None` lets all through.
     each: Option<Duration>,
@@ -19,6 +20,11 @@ impl RateLimit {
     pub(super) fn per_second(requests: u32) -> Self {
         let each = (requests > 0).then(|| Duration::from_secs(1) / requests);
         RateLimit { each, free_at: None }
+    }
+
+    /// Whether anything that was let through is not worked off `now`.
+    pub(super) fn is_used(&self, now: Instant) -> bool {
+        self.free_at.is_some_and(|at| at > now)
     }
 
     /// Whether a request that comes `now` is let through; then it counts.

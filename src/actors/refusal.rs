@@ -2,11 +2,12 @@
 
 use std::time::Instant;
 
+use super::limits::too_many;
 use super::mode::Bar;
 use super::ticket::{Reply, Sequenced};
 use crate::ledger::reason::{Reason, Reject};
 use crate::storage::engine::{NoRoom, Resource, StoreError};
-use crate::telemetry::{Metrics, Queue};
+use crate::telemetry::{Metrics, Queue, RateScope};
 
 /// Everything is taken; it soon will not be.
 pub(super) fn busy() -> Reject {
@@ -66,6 +67,13 @@ pub(super) fn is_late(deadline: Instant) -> bool {
 pub(super) fn refuse_busy(metrics: &Metrics, queue: Queue, reply: Reply) {
     metrics.busy_rejections.of(queue).inc();
     reply.refuse(busy());
+}
+
+/// The answer to a request above a rate.
+pub(super) fn refuse_rate(metrics: &Metrics, scope: RateScope, reply: Reply) {
+    metrics.rate_limited.of(scope).inc();
+    metrics.busy_rejections.of(Queue::Ingress).inc();
+    reply.refuse(too_many(scope));
 }
 
 /// The same answer to all of them.

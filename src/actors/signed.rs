@@ -25,6 +25,8 @@ pub struct LogKeys {
     previous: Option<Signer>,
     /// All of them.
     known: Vec<VerifierKey>,
+    /// When the current one was made, in unix milliseconds.
+    made_ms: Option<u64>,
 }
 
 impl LogKeys {
@@ -32,7 +34,12 @@ impl LogKeys {
     pub fn new(current: Signer, previous: Option<Signer>, retired: Vec<VerifierKey>) -> Self {
         let signers = [Some(&current), previous.as_ref()].into_iter().flatten();
         let known = signers.map(|signer| signer.verifier_key().clone()).chain(retired).collect();
-        LogKeys { current, previous, known }
+        LogKeys { current, previous, known, made_ms: None }
+    }
+
+    /// Whose current key was made at this time, in unix milliseconds.
+    pub fn made_at(self, made_ms: u64) -> Self {
+        LogKeys { made_ms: Some(made_ms), ..self }
     }
 
     fn sign(&self, checkpoint: &Checkpoint) -> SignedNote {
@@ -103,6 +110,11 @@ impl SignedNotes {
         let file = |name| Place::File(dir.join(name));
         let (last, witnessed) = (file(SIGNED_FILE), file(WITNESSED));
         Ok(SignedNotes { keys: keys.into(), last, witnessed, at_least: None })
+    }
+
+    /// When the key that signs was made, in unix milliseconds, where that is known.
+    pub(super) fn key_made_ms(&self) -> Option<u64> {
+        self.keys.made_ms
     }
 
     /// For a ledger that forgets.

@@ -16,13 +16,14 @@ use super::committer::{self, Committer};
 use super::disk::{Disk, Marks};
 use super::door::Door;
 use super::ingress::{self, Ingress, Twins};
+use super::limits::{Limits, Rates};
 use super::mode::{Checker, Event, ModeCell};
 use super::pipeline::{Doors, Inner, Pipeline};
 use super::prevalidator::{self, Prevalidator};
 use super::probe::Probe;
 use super::publisher::{self, RootPublisher};
-use super::rate::RateLimit;
 use super::report::Observer;
+use super::revoking::RevokedFile;
 use super::sequencer::{self, Sequencer};
 use super::signed::SignedNotes;
 use super::supervise::{self, Hooks, Lasting, Policy, Spec, Supervision};
@@ -59,7 +60,7 @@ pub struct Settings {
     pub prevalidators: u32,
     pub inflight: Usage,
     pub request_deadline: Duration,
-    pub requests_per_second: u32,
+    pub rates: Rates,
     pub batch_max_entries: usize,
     pub batch_max_bytes: usize,
     pub expire_max: usize,
@@ -88,7 +89,14 @@ impl Settings {
                 bytes: config.limits.inflight_bytes,
             },
             request_deadline: config.limits.request_deadline,
-            requests_per_second: config.limits.requests_per_second,
+            rates: Rates {
+                global: config.limits.requests_per_second,
+                capability: config.rates.capability,
+                uds: config.rates.uds,
+                mtls: config.rates.mtls,
+                tls: config.rates.tls,
+                plain: config.rates.plain,
+            },
             batch_max_entries: config.commit.batch_max_entries,
             batch_max_bytes: usize::try_from(config.commit.batch_max_bytes).unwrap_or(usize::MAX),
             expire_max: config.commit.expire_max,
@@ -123,6 +131,8 @@ pub struct Parts {
     pub signed: Arc<SignedNotes>,
     /// Who verifies tokens.
     pub capabilities: Arc<CachedVerifier>,
+    /// Where revocations outlive the process.
+    pub revoked_file: Option<RevokedFile>,
     /// Who is to cosign them.
     pub watchers: Option<Watchers>,
     /// The mode to begin in.
@@ -225,7 +235,8 @@ impl Pipeline {
     /// # Errors
     /// When the system gives no threads.
     pub fn start(parts: Parts, settings: &Settings) -> std::io::Result<Pipeline> {
-        let Parts { store, signed, watchers, capabilities, mode, metrics, probe } = parts;
+        let Parts { store, signed, watchers, capabilities, revoked_file, mode, metrics, probe } =
+            parts;
         let hooks = Arc::new(Watch { mode: mode.clone(), metrics: Arc::clone(&metrics) });
         let mut starter =
             Starter { policy: settings.policy, hooks, cares: Vec::new(), threads: Vec::new() };
@@ -318,9 +329,11 @@ impl Pipeline {
         let sequencer = starter.start(&order, "sequencer", settings.queue_commit, build);
 
         let upstreams = starter.breakers(&front, &probe);
+        let limits = Arc::new(Limits::new(settings.rates));
         let deps = prevalidator::Deps {
             sequencer: sequencer.clone(),
             capabilities: Arc::clone(&capabilities),
+            limits: Arc::clone(&limits),
             bridges: settings.bridges,
             upstreams: Arc::clone(&upstreams),
             reader: reader.clone(),
@@ -332,15 +345,22 @@ impl Pipeline {
         let deps = ingress::Deps {
             mode: mode.clone(),
             pool: pool.clone(),
+            limits: Arc::clone(&limits),
             deadline: settings.request_deadline,
             metrics: Arc::clone(&metrics),
             probe: probe.clone(),
         };
-        let rate = RateLimit::per_second(settings.requests_per_second);
-        let build = || Ingress { deps, twins: Twins::default(), rate, next: 0, messages: 0 };
+        let build = || Ingress { deps, twins: Twins::default(), next: 0, messages: 0 };
         let ingress = starter.start(&front, "ingress", settings.queue_ingress, build);
         let (mode_too, writer) = (mode.clone(), committer.clone());
-        let build = || Admin { mode: mode_too, committer: writer, probe };
+        let verifier = Arc::clone(&capabilities);
+        let build = || Admin {
+            mode: mode_too,
+            committer: writer,
+            capabilities: verifier,
+            revoked_file,
+            probe,
+        };
         let admin = starter.start(&orders, "admin", ORDERS, build);
 
         capacities(&metrics, settings);
@@ -363,6 +383,7 @@ impl Pipeline {
                 witnessed,
                 signed,
                 capabilities,
+                limits,
                 metrics,
                 deadline: settings.request_deadline,
                 stuck_after: settings.stuck_after,

@@ -3,6 +3,7 @@
 mod listen;
 mod node;
 mod panics;
+mod reload;
 mod socket;
 mod tls;
 mod watchers;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::listen::Listeners;
+use self::reload::Reload;
 use crate::actors::drills::Drills;
 use crate::actors::pipeline::Pipeline;
 use crate::config::{Config, Profile};
@@ -122,12 +124,15 @@ pub async fn run_opened_by(
     );
     let announcer = actix_rt::spawn(announce(pipeline.clone()));
     actix_rt::spawn(tls::watch(listeners.endpoints.clone()));
-    let endpoints = listeners.endpoints.clone();
     // Without a handler it would end the process undrained: a closed terminal is no reason to.
+    let reload = Reload {
+        config: config.clone(),
+        capabilities: Arc::clone(pipeline.capabilities()),
+        endpoints: listeners.endpoints.clone(),
+    };
     actix_rt::spawn(async move {
         while hangup.recv().await.is_some() {
-            endpoints.iter().for_each(|endpoint| endpoint.reload());
-            tracing::warn!("SIGHUP: certificates are read again, other settings need a restart");
+            reload.run();
         }
     });
     let mut exit = tokio::select! {

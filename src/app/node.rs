@@ -9,7 +9,9 @@ use super::watchers::{WatchersError, watchers};
 use crate::accumulator::{HashAlgo, KeyError, NOTE_BYTES_MAX, Signer};
 use crate::actors::drills::{self, Drills};
 use crate::actors::mode::{Mode, ModeCell, ModeFile, ModeFileError};
-use crate::actors::pipeline::{LogKeys, Parts, Pipeline, Settings, SignedError, SignedNotes};
+use crate::actors::pipeline::{
+    LogKeys, Parts, Pipeline, RevokedFile, RevokedFileError, Settings, SignedError, SignedNotes,
+};
 use crate::actors::probe::Probe;
 use crate::capability::{
     CachedVerifier, Keyring, KeyringError, SigningKeyError, SigningKeys, Verifier,
@@ -30,6 +32,9 @@ const SIGNED: &str = "signed";
 
 /// The folder of what a restart must find again of the mode.
 const STATE: &str = "state";
+
+/// The folder of what is revoked.
+const CAPS: &str = "caps";
 
 /// Why a node cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +87,9 @@ pub enum OpenError {
     /// What the mode was.
     #[error(transparent)]
     Mode(#[from] ModeFileError),
+    /// What is revoked.
+    #[error(transparent)]
+    Revoked(#[from] RevokedFileError),
     /// The engine.
     #[error("cannot open the store: {0}")]
     Engine(#[from] StoreError),
@@ -151,6 +159,7 @@ fn open_around(
     let cache = &config.capabilities;
     let verifier = Verifier::new(keyring);
     let verifier = CachedVerifier::new(verifier, cache.cache_ttl, cache.cache_entries);
+    let mut revoked_file = None;
     let (engine, signed, mode): (Arc<dyn Engine>, _, _) = match config.profile {
         Profile::Micronode if at_least.is_some() => return Err(OpenError::NothingLasts),
         Profile::Micronode => {
@@ -162,6 +171,9 @@ fn open_around(
             let engine = durable_engine(config)?;
             let dir = &config.node.data_dir;
             let (file, mode) = ModeFile::open(&dir.join(STATE))?;
+            let (lasting, revoked) = RevokedFile::open(&dir.join(CAPS))?;
+            verifier.restore(revoked);
+            revoked_file = Some(lasting);
             let signed = SignedNotes::in_dir(&dir.join(SIGNED), keys)?;
             let signed = match at_least {
                 Some(path) => held_to(signed, path)?,
@@ -190,6 +202,7 @@ fn open_around(
         store: Arc::new(Store::open(around(engine), genesis, options)?),
         signed: Arc::new(signed),
         capabilities: Arc::new(verifier),
+        revoked_file,
         mode,
         metrics: Metrics::new(),
         probe,
@@ -272,7 +285,8 @@ fn lasting_keys(config: &Config) -> Result<LogKeys, OpenError> {
         });
     }
     let previous = keys.previous().map(|key| key.signer()).transpose()?;
-    Ok(LogKeys::new(keys.current().signer()?, previous, keys.retired().to_vec()))
+    let log_keys = LogKeys::new(keys.current().signer()?, previous, keys.retired().to_vec());
+    Ok(log_keys.made_at(keys.made_ms()))
 }
 
 /// A ledger that forgets must never sign two histories under one name: each boot has its own key and

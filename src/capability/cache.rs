@@ -2,12 +2,15 @@
 //!
 //! It holds what a token allows, never the token. Only tokens that verified get in, so forged ones
 //! cannot push others out. Time and connection are checked on every use: a hit saves the parsing
-//! and the HMAC chain, nothing else.
+//! and the HMAC chain, nothing else. So are revocations, which bite at once, and a new keyring
+//! forgets all that was verified by the one before it.
 
 use super::error::CapError;
 use super::grants::Capability;
+use super::keyring::Keyring;
+use super::revoked::{Revoked, RevokedFull, Subject};
 use super::verify::{Context, Verifier};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,15 +20,16 @@ type Digest = [u8; 32];
 /// A [`Verifier`] that remembers for a while. Share it between threads by reference.
 #[derive(Debug)]
 pub struct CachedVerifier {
-    verifier: Verifier,
     ttl_ms: u64,
     capacity: usize,
     verified: Mutex<Verified>,
+    revoked: RwLock<Revoked>,
 }
 
-/// Invariant: `by_age` holds each key of `entries` exactly once.
-#[derive(Debug, Default)]
+/// Invariant: `by_age` holds each key of `entries` exactly once, and `verifier` has verified each.
+#[derive(Debug)]
 struct Verified {
+    verifier: Arc<Verifier>,
     entries: HashMap<Digest, Entry>,
     /// Oldest first, by when the key came in.
     by_age: VecDeque<Digest>,
@@ -39,17 +43,48 @@ struct Entry {
 }
 
 impl CachedVerifier {
-    /// Remembers at most `capacity` tokens, each for `ttl` and not beyond its expiry. A change of
-    /// the keyring needs a new verifier. A `ttl` or `capacity` of zero remembers nothing.
+    /// Remembers at most `capacity` tokens, each for `ttl` and not beyond its expiry. A `ttl` or
+    /// `capacity` of zero remembers nothing. Nothing is revoked yet.
     pub fn new(verifier: Verifier, ttl: Duration, capacity: usize) -> Self {
         let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
-        Self { verifier, ttl_ms, capacity, verified: Mutex::default() }
+        let verified = Mutex::new(Verified::by(verifier));
+        Self { ttl_ms, capacity, verified, revoked: RwLock::default() }
     }
 
-    /// As [`Verifier::verify`].
+    /// Goes on with another keyring, and forgets what the one before it has verified.
+    pub fn reload(&self, keyring: Keyring) {
+        *self.verified.lock() = Verified::by(Verifier::new(keyring));
+    }
+
+    /// Calls with the root keys of now.
+    pub fn with_keyring<T>(&self, look: impl FnOnce(&Keyring) -> T) -> T {
+        let verifier = Arc::clone(&self.verified.lock().verifier);
+        look(verifier.keyring())
+    }
+
+    /// What is revoked from now on, instead of what was.
+    pub fn restore(&self, revoked: Revoked) {
+        *self.revoked.write() = revoked;
+    }
+
+    /// Revokes, for every check from now on, also of tokens that are remembered.
     ///
     /// # Errors
-    /// As [`Verifier::verify`]; a refusal is not remembered.
+    /// [`RevokedFull`].
+    pub fn revoke(&self, subject: Subject, now_ms: u64) -> Result<(), RevokedFull> {
+        self.revoked.write().add(subject, now_ms)
+    }
+
+    /// Calls with what is revoked now. A revocation waits until it has ended.
+    pub fn with_revoked<T>(&self, look: impl FnOnce(&Revoked) -> T) -> T {
+        look(&self.revoked.read())
+    }
+
+    /// As [`Verifier::verify`], of tokens that are not revoked.
+    ///
+    /// # Errors
+    /// As [`Verifier::verify`]; [`CapError::Revoked`] or [`CapError::KeyRevoked`]. A refusal is not
+    /// remembered.
     pub fn verify(
         &self,
         token: &str,
@@ -57,19 +92,29 @@ impl CachedVerifier {
         context: &Context,
     ) -> Result<Arc<Capability>, CapError> {
         let digest = *blake3::hash(token.as_bytes()).as_bytes();
-        let hit = self.verified.lock().get(&digest, now_ms);
+        let (hit, verifier) = {
+            let verified = self.verified.lock();
+            (verified.get(&digest, now_ms), Arc::clone(&verified.verifier))
+        };
         if let Some(capability) = hit {
+            self.revoked.read().admits(&capability)?;
             capability.admits(now_ms, context)?;
             return Ok(capability);
         }
-        let capability = Arc::new(self.verifier.verify(token, now_ms, context)?);
+        let capability = Arc::new(verifier.authenticate(token)?);
+        self.revoked.read().admits(&capability)?;
+        capability.admits(now_ms, context)?;
         if self.capacity > 0 {
             let entry = Entry {
                 capability: Arc::clone(&capability),
                 from_ms: now_ms,
                 until_ms: now_ms.saturating_add(self.ttl_ms).min(capability.expires_ms()),
             };
-            self.verified.lock().put(digest, entry, now_ms, self.capacity);
+            let mut verified = self.verified.lock();
+            // Else the keyring has changed meanwhile, and this is no longer to be remembered.
+            if Arc::ptr_eq(&verified.verifier, &verifier) {
+                verified.put(digest, entry, now_ms, self.capacity);
+            }
         }
         Ok(capability)
     }
@@ -86,6 +131,11 @@ impl CachedVerifier {
 }
 
 impl Verified {
+    fn by(verifier: Verifier) -> Self {
+        let (entries, by_age) = (HashMap::new(), VecDeque::new());
+        Self { verifier: Arc::new(verifier), entries, by_age }
+    }
+
     fn get(&self, digest: &Digest, now_ms: u64) -> Option<Arc<Capability>> {
         let entry = self.entries.get(digest)?;
         entry.is_fresh(now_ms).then(|| Arc::clone(&entry.capability))

@@ -27,6 +27,12 @@ pub enum CapError {
     /// Minted under another root key, or changed since.
     #[error(transparent)]
     BadSignature(#[from] BadSignature),
+    /// Its capability id is revoked.
+    #[error("the capability has been revoked")]
+    Revoked,
+    /// The root key that it was minted under is revoked.
+    #[error("the root key of the capability has been revoked")]
+    KeyRevoked,
     /// The token's time is over.
     #[error("the capability has expired")]
     Expired,
@@ -51,7 +57,12 @@ impl CapError {
             | Self::MalformedIdentifier(_)
             | Self::UnknownKid { .. }
             | Self::BadSignature(_) => true,
-            Self::Expired | Self::TooLongLived | Self::UnknownCaveat(_) | Self::Denied(_) => false,
+            Self::Revoked
+            | Self::KeyRevoked
+            | Self::Expired
+            | Self::TooLongLived
+            | Self::UnknownCaveat(_)
+            | Self::Denied(_) => false,
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! `<kid>.key` holds 64 hex digits and a newline; `current` holds the kid that mints now. The
 //! directory is 0700, each file 0600. A token verifies as long as the file of its kid is there:
-//! to rotate, add a key and point `current` to it; when the last token under the old key has
-//! expired, remove the old file. Other files in the directory are ignored.
+//! [`Keyring::rotate`] adds a key and points `current` to it; when the last token under the old key
+//! has expired, remove the old file. Other files in the directory are ignored.
 
 use super::identifier::is_part;
 use super::private_file::{self, PrivateFileError};
@@ -16,12 +16,23 @@ pub const KEYS_MAX: usize = 64;
 
 const CURRENT: &str = "current";
 
+/// The age at which a root key or a signing key should have been rotated, in milliseconds: 90 days.
+/// Nothing refuses an older one.
+pub const KEY_AGE_MS_MAX: u64 = 90 * 24 * 60 * 60 * 1000;
+
 /// Root keys by kid.
 #[derive(Debug)]
 pub struct Keyring {
-    keys: BTreeMap<String, Secret>,
+    keys: BTreeMap<String, RootKey>,
     /// Invariant: a key of `keys`.
     current: String,
+}
+
+#[derive(Debug)]
+struct RootKey {
+    secret: Secret,
+    /// When its file was written, in unix milliseconds.
+    made_ms: u64,
 }
 
 /// Why a keyring could not be opened or written. No message shows a key.
@@ -78,8 +89,9 @@ impl Keyring {
             if keys.len() == KEYS_MAX {
                 return Err(KeyringError::TooManyKeys { dir: dir.to_owned() });
             }
-            let (kid, key) = read_key(&path)?;
-            keys.insert(kid, key);
+            let (kid, secret) = read_key(&path)?;
+            let made_ms = private_file::written_ms(&path)?;
+            keys.insert(kid, RootKey { secret, made_ms });
         }
         let path = dir.join(CURRENT);
         let text = private_file::read(&path)?;
@@ -122,17 +134,23 @@ impl Keyring {
 
     /// The kid that mints now, and its key.
     pub fn current(&self) -> (&str, &Secret) {
-        (&self.current, &self.keys[&self.current])
+        (&self.current, &self.keys[&self.current].secret)
     }
 
     /// The key of a kid.
     pub fn root_key(&self, kid: &str) -> Option<&Secret> {
-        self.keys.get(kid)
+        self.keys.get(kid).map(|key| &key.secret)
     }
 
     /// Every kid, in the order of its bytes.
     pub fn kids(&self) -> impl Iterator<Item = &str> {
         self.keys.keys().map(String::as_str)
+    }
+
+    /// Every kid, and when the file of its key was written, in unix milliseconds. A copy that does
+    /// not keep the times of files makes a key look younger than it is.
+    pub fn made_ms(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.keys.iter().map(|(kid, key)| (kid.as_str(), key.made_ms))
     }
 }
 

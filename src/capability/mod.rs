@@ -21,6 +21,7 @@ mod cache;
 mod error;
 mod grants;
 mod mint;
+mod revoked;
 mod verify;
 
 #[cfg(test)]
@@ -31,13 +32,14 @@ pub use caveat::{Caveat, CaveatError};
 pub use error::CapError;
 pub use grants::{Capability, Denied, LIFETIME_MS_MAX};
 pub use identifier::{IDENTIFIER_PART_LEN_MAX, Identifier, IdentifierError};
-pub use keyring::{KEYS_MAX, Keyring, KeyringError};
+pub use keyring::{KEY_AGE_MS_MAX, KEYS_MAX, Keyring, KeyringError};
 pub use macaroon::{
     BadSignature, CAVEATS_MAX, FIELD_LEN_MAX, Macaroon, MacaroonError, TOKEN_LEN_MAX,
 };
 pub use mint::{MintError, attenuate, mint};
 pub use names::{Action, Peer, Plane};
 pub use private_file::PrivateFileError;
+pub use revoked::{REVOKED_BYTES_MAX, REVOKED_MAX, Revoked, RevokedFull, Subject, forgotten_ms};
 pub use rotation::{RETIRED_MAX, SigningKeys};
 pub use secret::{Secret, Token};
 pub use signing::{ORIGIN_LEN_MAX, SigningKey, SigningKeyError};

@@ -7,6 +7,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 use zeroize::Zeroizing;
 
 /// The longest file that is read, in bytes.
@@ -75,6 +76,13 @@ pub(super) fn list(dir: &Path) -> Result<Vec<PathBuf>, PrivateFileError> {
     fs::read_dir(dir)
         .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect())
         .map_err(at("list", dir))
+}
+
+/// When a file was last written, in unix milliseconds; 0 for one of before 1970.
+pub(super) fn written_ms(path: &Path) -> Result<u64, PrivateFileError> {
+    let modified = fs::metadata(path).and_then(|data| data.modified()).map_err(at("open", path))?;
+    let since = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Ok(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// Reads a file that is its owner's alone.

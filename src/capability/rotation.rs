@@ -22,6 +22,7 @@ pub const RETIRED_MAX: usize = 64;
 #[derive(Debug)]
 pub struct SigningKeys {
     current: SigningKey,
+    made_ms: u64,
     previous: Option<SigningKey>,
     retired: Vec<VerifierKey>,
 }
@@ -34,6 +35,7 @@ impl SigningKeys {
     /// [`RETIRED_MAX`] retired keys, or keys of more than one origin.
     pub fn load(dir: &Path) -> Result<Self, SigningKeyError> {
         let current = SigningKey::load(dir)?;
+        let made_ms = private_file::written_ms(&dir.join(FILE))?;
         let path = dir.join(PREVIOUS);
         let previous = match path.exists() {
             true => Some(SigningKey::load_file(&path)?),
@@ -47,7 +49,7 @@ impl SigningKeys {
         if origins.any(|origin| origin != current.origin()) {
             return Err(SigningKeyError::MixedOrigins { dir: dir.to_owned() });
         }
-        Ok(SigningKeys { current, previous, retired })
+        Ok(SigningKeys { current, made_ms, previous, retired })
     }
 
     /// Makes a new key, which signs from the next start on, beside the one of now.
@@ -84,6 +86,11 @@ impl SigningKeys {
     /// The key that signs.
     pub fn current(&self) -> &SigningKey {
         &self.current
+    }
+
+    /// When the file of the key that signs was written, in unix milliseconds.
+    pub fn made_ms(&self) -> u64 {
+        self.made_ms
     }
 
     /// The key that signs beside it.

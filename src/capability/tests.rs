@@ -406,3 +406,59 @@ fn debug_of_the_verifiers_shows_neither_keys_nor_tokens() {
         assert!(!shown.contains(secret), "{shown}");
     }
 }
+
+#[test]
+fn a_revocation_bites_at_once_also_on_what_is_remembered() {
+    let by = [
+        (Subject::id("tenant-7").unwrap(), CapError::Revoked),
+        (Subject::kid("root-1").unwrap(), CapError::KeyRevoked),
+    ];
+    for (subject, error) in by {
+        for capacity in [0, 8] {
+            let cache = cached(u64::MAX, capacity);
+            let token = minted(&[]);
+            cache.verify(token.expose(), NOW_MS, &API_UDS).unwrap();
+            cache.revoke(Subject::id("tenant-77").unwrap(), NOW_MS).unwrap();
+            cache.revoke(Subject::kid("tenant-7").unwrap(), NOW_MS).unwrap();
+            cache.revoke(Subject::id("root-1").unwrap(), NOW_MS).unwrap();
+            assert!(cache.verify(token.expose(), NOW_MS, &API_UDS).is_ok());
+            cache.revoke(subject.clone(), NOW_MS).unwrap();
+            let narrow = attenuate(token.expose(), &[Caveat::AmountMax(1)]).unwrap();
+            for token in [&token, &narrow] {
+                let refused = cache.verify(token.expose(), NOW_MS, &API_UDS).unwrap_err();
+                assert_eq!(refused, error);
+                assert!(!refused.is_unauthenticated());
+            }
+            // A forger does not learn what is revoked.
+            let mut forged = token.expose().to_owned().into_bytes();
+            let at = forged.len() - 8;
+            forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };
+            let forged = String::from_utf8(forged).unwrap();
+            let refused = cache.verify(&forged, NOW_MS, &API_UDS).unwrap_err();
+            assert!(matches!(refused, CapError::BadSignature(_)), "{refused}");
+        }
+    }
+}
+
+#[test]
+fn a_new_keyring_adds_keys_and_what_it_lacks_is_refused_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let old = Keyring::create(dir.path(), Some(&[1; 32])).unwrap();
+    let both = Keyring::rotate(dir.path(), Some(&[1; 32])).unwrap();
+    let expiry = [Caveat::ExpiresMs(SOON_MS)];
+    let first = mint(&old, "a", &expiry, NOW_MS).unwrap();
+    let second = mint(&both, "a", &expiry, NOW_MS).unwrap();
+    let cache = CachedVerifier::new(Verifier::new(old), Duration::from_secs(3_600), 8);
+    let check = |expected: [bool; 2]| {
+        let tokens = [&first, &second];
+        let held = tokens.map(|token| cache.verify(token.expose(), NOW_MS, &API_UDS).is_ok());
+        assert_eq!(held, expected);
+    };
+    check([true, false]);
+    cache.reload(both);
+    check([true, true]);
+    std::fs::remove_file(dir.path().join("root-1.key")).unwrap();
+    cache.reload(Keyring::open(dir.path()).unwrap());
+    check([false, true]);
+    assert!(cache.with_keyring(|keyring| keyring.kids().eq(["root-2"])));
+}

@@ -29,6 +29,11 @@ impl Verifier {
         Self { keyring }
     }
 
+    /// The root keys that it knows.
+    pub fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+
     /// Verifies a token at `now_ms` (unix milliseconds) over the given connection.
     ///
     /// # Errors

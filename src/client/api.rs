@@ -286,7 +286,7 @@ impl Client {
         self.give("drills", drill).await
     }
 
-    async fn give<T: DeserializeOwned>(
+    pub(super) async fn give<T: DeserializeOwned>(
         &self,
         route: &str,
         order: &impl Serialize,
@@ -333,7 +333,7 @@ impl Client {
         }
     }
 
-    async fn get<T: DeserializeOwned>(
+    pub(super) async fn get<T: DeserializeOwned>(
         &self,
         path: &[&str],
         query: &[(&str, String)],

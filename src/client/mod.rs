@@ -3,6 +3,7 @@
 
 mod api;
 mod error;
+mod operate;
 mod retry;
 mod token;
 

@@ -105,6 +105,8 @@ pub struct Config {
     pub disk: DiskConfig,
     /// What one request, and all together, may take.
     pub limits: LimitsConfig,
+    /// Rates of requests, by who sends them.
+    pub rates: RatesConfig,
     /// Depths of the queues.
     pub queues: QueuesConfig,
     /// How many actors run side by side.
@@ -247,6 +249,22 @@ section! {
         connections_max: usize,
         /// Most items in one page of a read.
         page_max: usize,
+    }
+}
+
+section! {
+    /// `[rates]`: requests a second; 0 for no limit.
+    RatesConfig {
+        /// Of each capability.
+        capability: u32,
+        /// Of all over the local socket.
+        uds: u32,
+        /// Of all with a client certificate.
+        mtls: u32,
+        /// Of all over TLS without one.
+        tls: u32,
+        /// Of all without TLS.
+        plain: u32,
     }
 }
 

@@ -237,6 +237,7 @@ fn broken_relations_blame_their_key() {
     check(&[("limits.inflight_bytes", "1MiB")], &[]);
     check(&[("limits.requests_per_second", "1000001")], &["limits.requests_per_second"]);
     check(&[("limits.requests_per_second", "1000000")], &[]);
+    check(&[("rates.tls", "1000001")], &["rates.tls"]);
     check(&[("concurrency.prevalidators", "65")], &["concurrency.prevalidators"]);
     check(&[("queues.prevalidator", "1")], &["queues.prevalidator"]);
     check(&[("commit.batch_max_entries", "148744")], &[]);

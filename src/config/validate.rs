@@ -126,6 +126,16 @@ impl Config {
             "verifier.entries_per_second",
             "at most 1000000, or 0 for never: no core verifies more",
         );
+        let rates = &self.rates;
+        for (key, rate) in [
+            ("rates.capability", rates.capability),
+            ("rates.uds", rates.uds),
+            ("rates.mtls", rates.mtls),
+            ("rates.tls", rates.tls),
+            ("rates.plain", rates.plain),
+        ] {
+            rules.need(rate <= 1_000_000, key, "at most 1000000, or 0 for no limit");
+        }
         rules.need(self.http.workers <= 1024, "http.workers", "at most 1024: each is a thread");
         // The request that closes a group may be of full size, after holds that expired.
         let group = count(commit.batch_max_entries)

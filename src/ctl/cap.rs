@@ -1,4 +1,6 @@
-//! `cap`: make, narrow and read capabilities.
+//! `cap`: make, narrow, read and revoke capabilities.
+
+mod live;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,12 +17,15 @@ use crate::capability::{Action, Caveat, Identifier, Keyring, Macaroon, Peer, Pla
 use crate::capability::{attenuate, mint};
 use crate::client::BearerToken;
 
-/// Make, narrow and read capabilities
+/// Make, narrow, read and revoke capabilities
 #[derive(Debug, Subcommand)]
 pub(super) enum CapCommand {
     Mint(MintArgs),
     Attenuate(AttenuateArgs),
     Inspect(InspectArgs),
+    List(live::ListArgs),
+    Revoke(live::RevokeArgs),
+    Rotate(live::RotateArgs),
 }
 
 /// Mint a capability under the node's current root key
@@ -136,7 +141,7 @@ impl Limits {
     }
 }
 
-pub(super) fn run(command: CapCommand, context: &Context) -> Result<(), CtlError> {
+pub(super) async fn run(command: CapCommand, context: &Context) -> Result<(), CtlError> {
     match command {
         CapCommand::Mint(args) => mint_token(args, context),
         CapCommand::Attenuate(args) => {
@@ -149,6 +154,9 @@ pub(super) fn run(command: CapCommand, context: &Context) -> Result<(), CtlError
             hand_over(&narrowed, args.out, context)
         }
         CapCommand::Inspect(InspectArgs {}) => inspect(&given_token(context)?, context),
+        CapCommand::List(live::ListArgs {}) => live::list(context).await,
+        CapCommand::Revoke(args) => live::revoke(args, context).await,
+        CapCommand::Rotate(args) => live::rotate(args, context),
     }
 }
 

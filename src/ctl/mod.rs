@@ -20,6 +20,7 @@ mod hold;
 mod ingest;
 mod init;
 mod key;
+mod limits;
 mod operate;
 mod private;
 mod proof;
@@ -83,6 +84,8 @@ enum Command {
     Ingress(operate::IngressCommand),
     Drain(operate::DrainArgs),
     #[command(subcommand)]
+    Limits(limits::LimitsCommand),
+    #[command(subcommand)]
     Chaos(chaos::ChaosCommand),
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -108,7 +111,7 @@ impl Command {
     async fn run(self, context: &Context) -> Result<(), CtlError> {
         match self {
             Command::Init(args) => init::run(args, context),
-            Command::Cap(command) => cap::run(command, context),
+            Command::Cap(command) => cap::run(command, context).await,
             Command::Ingest(args) => ingest::run(args, context).await,
             Command::Workload(args) => workload::run(args, context).await,
             Command::Demo(args) => demo::run(args, context).await,
@@ -129,6 +132,7 @@ impl Command {
             Command::Maintenance(command) => operate::maintenance(command, context).await,
             Command::Ingress(command) => operate::ingress(command, context).await,
             Command::Drain(_) => operate::give(OrderName::Drain, false, context).await,
+            Command::Limits(command) => limits::run(command, context).await,
             Command::Chaos(command) => chaos::run(command, context).await,
             Command::Config(command) => config::run(command, context),
             Command::Key(command) => key::run(command, context),

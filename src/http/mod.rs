@@ -8,7 +8,9 @@ pub mod error;
 pub mod parse;
 
 pub mod admin;
+pub mod caps;
 pub mod drills;
+pub mod limits;
 pub mod witness;
 
 mod auth;
@@ -208,6 +210,10 @@ fn admin_routes(routes: &mut ServiceConfig) {
     routes
         .service(get("/admin/mode", admin::mode))
         .service(post("/admin/orders", admin::order))
+        .service(get("/admin/capabilities", caps::capabilities))
+        .service(post("/admin/revocations", caps::revoke))
+        .service(get("/admin/rates", limits::limits))
+        .service(post("/admin/limits", limits::set_limits))
         .service(get("/admin/chaos", drills::chaos))
         .service(post("/admin/drills", drills::drill));
 }

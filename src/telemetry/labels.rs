@@ -151,6 +151,24 @@ label! {
 }
 
 label! {
+    /// Whose rate a request was above.
+    RateScope("scope") {
+        /// Of all.
+        Global = "global",
+        /// Of its capability.
+        Capability = "capability",
+        /// Of the local socket.
+        Uds = "uds",
+        /// Of connections with a client certificate.
+        Mtls = "mtls",
+        /// Of TLS without one.
+        Tls = "tls",
+        /// Of connections without TLS.
+        Plain = "plain",
+    }
+}
+
+label! {
     /// What operators do to a node on purpose.
     Drill("drill") {
         /// Kills the process, or an actor, at a point.
@@ -204,8 +222,8 @@ mod tests {
         check::<Peer>();
         check::<Drill>();
         check::<WitnessAnswer>();
-        check::<VerifierFinding>();
         check::<TlsPlane>();
         check::<TlsReload>();
+        check::<VerifierFinding>();
     }
 }

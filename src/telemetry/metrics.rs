@@ -13,7 +13,8 @@ use prometheus::{
 };
 
 use super::labels::{
-    ActorName, Closed, Drill, Label, Peer, Queue, Target, TlsReload, VerifierFinding, WitnessAnswer,
+    ActorName, Closed, Drill, Label, Peer, Queue, RateScope, Target, TlsReload, VerifierFinding,
+    WitnessAnswer,
 };
 
 /// Bounds of latency buckets, in seconds. The objectives (80 ms and 150 ms of a commit) are bounds,
@@ -80,6 +81,7 @@ metrics! {
     wal_fsync_fail: IntCounter = counter("wal_fsync_fail_total", "Durable writes that failed with an unknown outcome");
     rejected: IntCounterVec = counter_vec("rejected_total", "Entries and requests that were refused, by reason", &["reason"]);
     busy_rejections: Closed<Queue, IntCounter> = counter_of("busy_rejections_total", "Requests refused because a queue was full, or above the limit of the rate");
+    rate_limited: Closed<RateScope, IntCounter> = counter_of("rate_limited_total", "Requests above a rate");
     queue_depth: Closed<Queue, IntGauge> = gauge_of("queue_depth", "Requests in a queue");
     queue_capacity: Closed<Queue, IntGauge> = gauge_of("queue_capacity", "Requests that a queue can hold");
     inflight_requests: IntGauge = gauge("inflight_requests", "Requests that hold a seat");
@@ -100,6 +102,7 @@ metrics! {
     tasks_leaked: IntCounter = counter("tasks_leaked_total", "Tasks that outlived their actor");
     chaos_drills: Closed<Drill, IntCounter> = counter_of("chaos_drills_total", "Drills that were ordered");
     auth_failures: Closed<Peer, IntCounter> = counter_of("auth_failures_total", "Requests without a valid capability, by the kind of connection");
+    keys_expiring: IntGaugeVec = gauge_vec("keys_expiring", "Keys whose 90 days end within so many days, or have ended", &["kind", "within"]);
     tls_handshake_failures: IntCounter = counter("tls_handshake_failures_total", "TLS handshakes that failed");
     tls_reloads: Closed<TlsReload, IntCounter> = counter_of("tls_reloads_total", "Times that certificates were read again, by outcome");
     tls_cert_expiry: IntGaugeVec = gauge_vec("tls_cert_expiry_seconds", "Until the first certificate of the chain in use expires, by plane", &["plane"]);

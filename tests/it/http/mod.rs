@@ -4,6 +4,7 @@
 mod access;
 mod bad_input;
 mod drain;
+mod hostile;
 mod ingest;
 mod lost;
 mod proofs;

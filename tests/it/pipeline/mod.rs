@@ -79,6 +79,7 @@ fn node_of(
             config.capabilities.cache_ttl,
             config.capabilities.cache_entries,
         )),
+        revoked_file: None,
         watchers,
         metrics: Metrics::new(),
         probe,

@@ -3,6 +3,7 @@
 mod admin;
 mod amnesia;
 mod audits;
+mod caps;
 mod certificates;
 mod command_line;
 mod crash_loop;
