@@ -61,6 +61,7 @@ fn write_export(entries: usize, path: &Path, signer: &Signer) {
         hash: HashAlgo::Sha256,
         origin: ORIGIN.into(),
         default_asset: Asset::new("RON").expect("a name"),
+        parent: None,
     };
     let options =
         StoreOptions { filter_bytes: 64 << 20, lag: Lag { flush: 100_000, max: 1 << 22 } };

@@ -96,6 +96,7 @@ fn commits_groups(bench: &mut Criterion, name: &str, engine: impl Fn() -> Arc<dy
             hash: HashAlgo::Sha256,
             origin: "bench".into(),
             default_asset: Asset::new("RON").expect("a name"),
+            parent: None,
         };
         let lag = Lag { flush: 50_000, max: 200_000 };
         let options = StoreOptions { filter_bytes: 32 << 20, lag };

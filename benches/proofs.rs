@@ -30,6 +30,7 @@ fn filled(engine: Arc<dyn Engine>) -> Reader {
         hash: HashAlgo::Sha256,
         origin: "bench".into(),
         default_asset: Asset::new("RON").expect("a name"),
+        parent: None,
     };
     let lag = Lag { flush: 50_000, max: 1 << 20 };
     let store = Store::open(engine, genesis, StoreOptions { filter_bytes: 32 << 20, lag });

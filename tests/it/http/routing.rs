@@ -95,7 +95,7 @@ async fn health_is_short_for_clients_and_full_for_operators() {
     }
     let version = read_body(call_service(&api, get("/version")).await).await;
     assert_eq!(version, read_body(call_service(&metrics, get("/version")).await).await);
-    let expected = "api entry_version hash name origin profile schema verifier_key version";
+    let expected = "api entry_version hash name origin parent profile schema verifier_key version";
     assert_eq!(keys(&version).join(" "), expected);
 }
 
