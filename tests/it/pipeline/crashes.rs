@@ -190,6 +190,7 @@ async fn a_crash_loop_at_any_point_ends_by_budget() {
             ("supervision.restarts", "2"),
             ("safe_mode.auto_clear", "true"),
             ("publish.min_interval", "1ms"),
+            ("verifier.interval", "1ms"),
         ];
         let more = [&QUICK[..], &own].concat();
         let node = Node::begin(Keys::new(), "micronode", &more, probe, trigger);

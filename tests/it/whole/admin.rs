@@ -130,7 +130,7 @@ fn an_order_needs_a_capability_for_this_plane_alone() {
     check(Some("abc".to_owned()), 401);
     // A token for everything, as a client may have one, names no plane.
     check(Some(keys.master()), 403);
-    check(Some(keys.token(&[admin.clone()])), 403);
+    check(Some(keys.token(std::slice::from_ref(&admin))), 403);
     check(Some(keys.token(&[admin.clone(), on(&[Plane::Api])])), 403);
     check(Some(keys.token(&[admin.clone(), on(&[Plane::Api, Plane::Admin])])), 403);
     check(Some(keys.token(&[Caveat::Actions(vec![Action::Read]), on(&[Plane::Admin])])), 403);
