@@ -92,7 +92,7 @@ fn proves_from_memory(bench: &mut Criterion) {
 fn proves_from_disk(bench: &mut Criterion) {
     use ron_ledger::storage::engine::{RocksEngine, RocksOptions};
     let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).expect("a directory can be made");
-    let engine = RocksEngine::open(dir.path(), &RocksOptions::default());
+    let engine = RocksEngine::open(&dir.path().join("data"), &RocksOptions::default());
     proves(bench, "proofs_rocksdb", Arc::new(engine.expect("an empty store opens")));
 }
 
