@@ -2,7 +2,8 @@
 //! file; that other entries, balances or roots are shown is nowhere in the table.
 //!
 //! A part of all bytes, chosen by `RON_FLIPS_SEED`. `RON_FLIPS=all` takes every byte of every file,
-//! and of the long texts that RocksDB writes and never reads every hundredth.
+//! and of the long texts that RocksDB writes and never reads every hundredth; `RON_FLIPS=truth` the same
+//! of all but derived data.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -154,7 +155,12 @@ fn choose(dir: &Path, name: &str) -> Vec<(PathBuf, usize)> {
             classes.entry(class(&file)).or_default().extend(of_class);
         }
     }
-    if std::env::var("RON_FLIPS").is_ok_and(|which| which == "all") {
+    let which = std::env::var("RON_FLIPS").unwrap_or_default();
+    if which == "truth" {
+        // What nothing could be made anew from.
+        classes.retain(|class, _| !class.starts_with("derived/"));
+    }
+    if matches!(&*which, "all" | "truth") {
         let all = classes.into_iter().flat_map(|(class, bytes)| {
             let is_text = class.ends_with("/LOG") || class.ends_with("/OPTIONS");
             bytes.into_iter().step_by(if is_text { 101 } else { 1 })
