@@ -14,6 +14,7 @@ mod validate;
 
 pub use load::{ConfigError, DEFAULTS, Loaded, Origin, Setting, Sources};
 pub use model::*;
+pub(crate) use nearest::nearest;
 pub use roles::{CertName, RoleSet, Roles};
 pub use validate::{Invalid, Violation};
 
