@@ -18,6 +18,7 @@ use crate::capability::{
 };
 use crate::config::{Config, Environment, HashChoice, Profile};
 use crate::ledger::names::Asset;
+use crate::policy::{Policy, PolicyError};
 use crate::storage::branch::{BranchError, branch};
 use crate::storage::engine::{Engine, Failing, FsyncFault, MemoryEngine, StoreError};
 use crate::storage::files::read_bounded;
@@ -84,6 +85,14 @@ pub enum OpenError {
     /// It does not become a new ledger.
     #[error(transparent)]
     Branch(#[from] BranchError),
+    /// The rules.
+    #[error("policy.file {}: {error}", path.display())]
+    Policy {
+        /// The file.
+        path: PathBuf,
+        /// Why it holds none.
+        error: PolicyError,
+    },
     /// What the mode was.
     #[error(transparent)]
     Mode(#[from] ModeFileError),
@@ -197,17 +206,30 @@ fn open_around(
         lag: Lag { flush: config.derived.flush_entries, max: config.derived.max_lag_entries },
     };
     let watchers = watchers(&config.witness)?;
+    let rules = policy(config).map_err(|(path, error)| OpenError::Policy { path, error })?;
     let parts = Parts {
         watchers,
         store: Arc::new(Store::open(around(engine), genesis, options)?),
         signed: Arc::new(signed),
         capabilities: Arc::new(verifier),
         revoked_file,
+        rules,
         mode,
         metrics: Metrics::new(),
         probe,
     };
     Ok(Pipeline::start(parts, &Settings::of(config))?)
+}
+
+/// The policy of a configuration: without a file, everything is allowed.
+///
+/// # Errors
+/// The file, and why it holds none.
+pub fn policy(config: &Config) -> Result<Policy, (PathBuf, PolicyError)> {
+    match &config.policy.file {
+        Some(path) => Policy::read(path).map_err(|error| (path.clone(), error)),
+        None => Ok(Policy::default()),
+    }
 }
 
 fn held_to(signed: SignedNotes, path: &Path) -> Result<SignedNotes, OpenError> {

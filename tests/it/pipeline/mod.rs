@@ -80,6 +80,7 @@ fn node_of(
             config.capabilities.cache_entries,
         )),
         revoked_file: None,
+        rules: ron_ledger::policy::Policy::default(),
         watchers,
         metrics: Metrics::new(),
         probe,
