@@ -22,7 +22,7 @@ use crate::actors::pipeline::Pipeline;
 use crate::config::{Config, Loaded, Profile};
 use crate::storage::files::{DirLock, FileError};
 
-pub use self::node::{OpenError, branch_store, open, policy, upgrade_store};
+pub use self::node::{OpenError, branch_store, open, upgrade_store};
 pub use self::panics::log_panics;
 pub use self::tls::TlsError;
 

@@ -18,7 +18,7 @@ use crate::capability::{
 };
 use crate::config::{Config, Environment, HashChoice, Profile};
 use crate::ledger::names::Asset;
-use crate::policy::{Policy, PolicyError};
+use crate::policy::{Policy, Unfit};
 use crate::storage::branch::{BranchError, branch};
 use crate::storage::engine::{Engine, Failing, FsyncFault, MemoryEngine, StoreError};
 use crate::storage::files::read_bounded;
@@ -86,13 +86,8 @@ pub enum OpenError {
     #[error(transparent)]
     Branch(#[from] BranchError),
     /// The rules.
-    #[error("policy.file {}: {error}", path.display())]
-    Policy {
-        /// The file.
-        path: PathBuf,
-        /// Why it holds none.
-        error: PolicyError,
-    },
+    #[error("policy.file: {0}")]
+    Policy(#[from] Unfit),
     /// What the mode was.
     #[error(transparent)]
     Mode(#[from] ModeFileError),
@@ -206,7 +201,7 @@ fn open_around(
         lag: Lag { flush: config.derived.flush_entries, max: config.derived.max_lag_entries },
     };
     let watchers = watchers(&config.witness)?;
-    let rules = policy(config).map_err(|(path, error)| OpenError::Policy { path, error })?;
+    let rules = Policy::of(&config.policy)?;
     let parts = Parts {
         watchers,
         store: Arc::new(Store::open(around(engine), genesis, options)?),
@@ -219,17 +214,6 @@ fn open_around(
         probe,
     };
     Ok(Pipeline::start(parts, &Settings::of(config))?)
-}
-
-/// The policy of a configuration: without a file, everything is allowed.
-///
-/// # Errors
-/// The file, and why it holds none.
-pub fn policy(config: &Config) -> Result<Policy, (PathBuf, PolicyError)> {
-    match &config.policy.file {
-        Some(path) => Policy::read(path).map_err(|error| (path.clone(), error)),
-        None => Ok(Policy::default()),
-    }
 }
 
 fn held_to(signed: SignedNotes, path: &Path) -> Result<SignedNotes, OpenError> {

@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use super::node::policy;
 use super::tls::Endpoint;
 use crate::actors::pipeline::{Guard, Limits, Pipeline, Rates};
 use crate::capability::{CachedVerifier, Keyring};
 use crate::config::Loaded;
+use crate::policy::Policy;
 use crate::telemetry::{Metrics, Reload as Outcome};
 
 /// The settings that take effect at once; the others need a restart.
@@ -89,17 +89,16 @@ impl Reload {
     }
 
     fn policy(&self) {
-        match policy(&self.last.config) {
+        match Policy::of(&self.last.config.policy) {
             Ok(policy) => {
                 let rules = policy.rules_count();
                 self.guard.replace(policy);
                 self.metrics.policy_reloads.of(Outcome::Done).inc();
                 tracing::info!(rules, "reloaded the policy");
             }
-            Err((path, error)) => {
+            Err(error) => {
                 self.metrics.policy_reloads.of(Outcome::Refused).inc();
-                let file = path.display();
-                tracing::error!(%file, %error, "the policy stays as it was: policy.file");
+                tracing::error!(%error, "the policy stays as it was: policy.file");
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::names::{ELSEWHERE, Prefixes, REGIONS_MAX, RegionSet, Regions};
 use super::rule::{Conditions, Effect, Limit, Per, Rule, Shape, Window};
 use super::window::{Ceiling, Counters};
 use super::{DEFAULT, Policy, RESIDENCY};
-use crate::config::nearest;
+use crate::config::{PolicyConfig, nearest};
 use crate::ledger::entry::Kind;
 use crate::ledger::names::{AccountId, Asset};
 use crate::storage::files::{FileError, read_bounded};
@@ -44,8 +44,8 @@ pub enum PolicyError {
     #[error(transparent)]
     File(#[from] FileError),
     /// It is not there.
-    #[error("{0}: there is no such file")]
-    Missing(String),
+    #[error("there is no such file")]
+    Missing,
     /// It is too long.
     #[error("longer than {FILE_BYTES_MAX} bytes")]
     TooLong,
@@ -67,6 +67,16 @@ pub enum PolicyError {
         /// The nearest known one.
         nearest: String,
     },
+}
+
+/// A file that holds no policy.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {error}", path.display())]
+pub struct Unfit {
+    /// The file.
+    pub path: PathBuf,
+    /// Why not.
+    pub error: PolicyError,
 }
 
 fn wrong(place: &str, problem: impl fmt::Display) -> PolicyError {
@@ -108,13 +118,23 @@ table!(RuleIn {
 });
 
 impl Policy {
+    /// As the configuration says: without a file, everything is allowed.
+    ///
+    /// # Errors
+    /// [`Unfit`].
+    pub fn of(config: &PolicyConfig) -> Result<Policy, Unfit> {
+        config.file.as_deref().map_or_else(|| Ok(Policy::default()), Self::read)
+    }
+
     /// Reads a file.
     ///
     /// # Errors
-    /// [`PolicyError`].
-    pub fn read(path: &Path) -> Result<Policy, PolicyError> {
-        let text = read_bounded(path, FILE_BYTES_MAX)?;
-        Self::parse(&text.ok_or_else(|| PolicyError::Missing(path.display().to_string()))?)
+    /// [`Unfit`].
+    pub fn read(path: &Path) -> Result<Policy, Unfit> {
+        let text = read_bounded(path, FILE_BYTES_MAX).map_err(PolicyError::from);
+        let text = text.and_then(|text| text.ok_or(PolicyError::Missing));
+        let policy = text.and_then(|text| Self::parse(&text));
+        policy.map_err(|error| Unfit { path: path.to_owned(), error })
     }
 
     /// Reads the text of a file.

@@ -23,7 +23,9 @@ use crate::ledger::entry::{Entry, Kind};
 use crate::ledger::names::Asset;
 use crate::ledger::request::{Request, postings};
 
-pub use self::file::{FILE_BYTES_MAX, PREFIXES_MAX, PolicyError, RULES_MAX, WINDOW_KEYS_MAX};
+pub use self::file::{
+    FILE_BYTES_MAX, PREFIXES_MAX, PolicyError, RULES_MAX, Unfit, WINDOW_KEYS_MAX,
+};
 pub use self::names::Flow;
 pub use self::window::Reserved;
 
