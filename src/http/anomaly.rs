@@ -16,12 +16,13 @@ pub const REFUSALS_PER_SECOND: u32 = 100;
 /// Of a path or body, no more than this is looked at, in bytes.
 const SAMPLE_BYTES_MAX: usize = 1024;
 
-/// Shorter ones are too short to tell, in bytes.
-const PATH_BYTES_MIN: usize = 32;
+/// Shorter ones, of a path its segments, are too short to tell, in bytes.
+const SEGMENT_BYTES_MIN: usize = 28;
 const BODY_BYTES_MIN: usize = 256;
 
-/// Of words and separators it is less, however long they are; of 32 random letters and digits, more.
-const PATH_BITS: f64 = 4.4;
+/// Of words with hyphens, and of hex digits, it is less, however many they are; of random letters and
+/// digits, more.
+const SEGMENT_BITS: f64 = 4.25;
 
 /// A ledger's JSON, with its ids and nonces, has about 5; random base64 has 5.8 and more.
 const BODY_BITS: f64 = 5.6;
@@ -86,7 +87,8 @@ pub(super) fn look_at_body(metrics: &Metrics, body: &[u8]) {
 
 fn is_random_path(path: &str) -> bool {
     let sample = &path.as_bytes()[..path.len().min(SAMPLE_BYTES_MAX)];
-    sample.len() >= PATH_BYTES_MIN && entropy(decoded(sample)) >= PATH_BITS
+    let long = sample.split(|&byte| byte == b'/').filter(|part| part.len() >= SEGMENT_BYTES_MIN);
+    long.map(|part| entropy(decoded(part))).any(|bits| bits >= SEGMENT_BITS)
 }
 
 /// The bytes that percent signs stand for; a sign that stands for none is itself.
@@ -158,6 +160,8 @@ mod tests {
             "/wp-content/plugins/revslider/temp/update_extract/revslider/info.php",
             "/accounts/acct:merchant-settlement/holds/by-date/2024-11-05/open",
             "/entries/by-id/0191f7c4-7b1e-7c34-9c5e-6d0f0a8f2b11/extra/parts/of/it",
+            "/how-to-configure-the-ledger-in-production-with-certificates-and-more",
+            "/objects/da39a3ee5e6b4b0d3255bfef95601890afd80709d41d8cd98f00b204e9800998",
             "/api/v1/namespaces/kube-system/services/https:kubernetes-dashboard:/proxy/",
             "/%2e%2e/%2e%2e/%2e%2e/%2e%2e/%2e%2e/%2e%2e/%2e%2e/%2e%2e/etc/passwd",
             "/tile/entries/x001/x234/067.p/112/and/some/more/words/of/it/all",

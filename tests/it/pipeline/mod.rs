@@ -8,6 +8,7 @@ mod gaps;
 mod history;
 mod holds;
 mod order;
+mod policy;
 mod roots;
 mod safe_mode;
 mod verifier;
