@@ -75,10 +75,13 @@ async fn send(client: &Client, account: &str, amount: u128) -> String {
 }
 
 fn ceiling(most: u32) -> String {
-    format!("default = \"allow\"\n[[rule]]\nname = \"small\"\neffect = \"limit\"\nentry_max = {most}\n")
+    format!(
+        "default = \"allow\"\n[[rule]]\nname = \"small\"\neffect = \"limit\"\nentry_max = {most}\n"
+    )
 }
 
-const ABOVE: &str = "policy_denied: policy rule `small`: the amount is above the ceiling for one entry";
+const ABOVE: &str =
+    "policy_denied: policy rule `small`: the amount is above the ceiling for one entry";
 
 #[actix_rt::test]
 async fn a_hangup_takes_new_rules_and_keeps_the_old_ones_where_they_do_not_read() {
@@ -101,7 +104,8 @@ async fn a_hangup_takes_new_rules_and_keeps_the_old_ones_where_they_do_not_read(
     assert_eq!(series(&daemon, "policy_reloads_total{outcome=\"refused\"}"), Some(1));
     assert_eq!(series(&daemon, "policy_denied_total{rule=\"small\"}"), Some(2));
     // The same file keeps a node from starting, and is found by the check of its configuration.
-    let config = path(&keys, "ledger.toml");
+    let dev = format!("[node]\nenvironment = \"dev\"\n[policy]\nfile = \"{rules}\"\n");
+    let config = write(&keys, "check.toml", &dev);
     let (code, said) = refused(&keys, &["config", "check", "--file", &config]);
     assert_eq!(code, Some(2));
     assert!(said.contains("policy.file: ") && said.contains("`name`?"), "{said}");
@@ -155,7 +159,10 @@ fn a_rule_file_is_explained_without_a_node() {
     let batch = write(&keys, "request.json", &json!({ "batch": batch }).to_string());
     let config = write(&keys, "ledger.toml", &format!("[policy]\nfile = \"{example}\"\n"));
     let two = told(&keys, &["policy", "explain", "--entry", &batch, "--config", &config]);
-    assert_eq!((&two[0]["rule"], &two[0]["allowed"]), (&json!("mint-by-the-treasury"), &json!(true)));
+    assert_eq!(
+        (&two[0]["rule"], &two[0]["allowed"]),
+        (&json!("mint-by-the-treasury"), &json!(true))
+    );
     assert_eq!(two[0]["counts_for"], json!(["mint-ceiling"]));
     assert_eq!((&two[1]["rule"], &two[1]["allowed"]), (&json!("mint-ceiling"), &json!(false)));
     let none = told(&keys, &["policy", "explain", "--entry", &entry]);
@@ -167,8 +174,16 @@ fn a_rule_file_is_explained_without_a_node() {
     assert!(code == Some(2) && said.contains("bad.toml"), "{said}");
 }
 
+/// A client that says who it is.
+fn http(agent: &str) -> reqwest::Client {
+    // Whoever installed one before keeps it.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let builder = reqwest::Client::builder().user_agent(agent).tls_certs_only([]).no_proxy();
+    builder.build().unwrap()
+}
+
 async fn status(url: &str, agent: &str) -> (u16, String) {
-    let client = reqwest::Client::builder().user_agent(agent).build().unwrap();
+    let client = http(agent);
     let answer = client.get(url).send().await.unwrap();
     (answer.status().as_u16(), answer.text().await.unwrap())
 }
@@ -210,13 +225,14 @@ async fn what_is_denied_gets_no_further_until_it_is_no_longer() {
 async fn a_synthetic_flood_is_counted_by_what_shows_it() {
     let keys = Keys::new();
     let daemon = start(&keys, "");
-    let client = reqwest::Client::new();
+    let client = http("flood/1.0");
     let random = "aQ3xZ9kLm2Vb7Nc8Rt5Yw1Ep4Ui6Os0DfGhJkXzCvBnM";
     let path = format!("{}/{random}", daemon.api);
     for _ in 0..3 {
         assert_eq!(client.get(&path).send().await.unwrap().status().as_u16(), 404);
     }
-    let noise: Vec<u8> = (0..1024u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let noise: Vec<u8> =
+        (0..1024u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     let ingest = format!("{}/ingest", daemon.api);
     let answer = client.post(&ingest).body(noise).send().await.unwrap();
     assert_eq!(answer.status().as_u16(), 400);
