@@ -316,7 +316,7 @@ mod tests {
                 .peer_addr("[::ffff:203.0.113.7]:4711".parse().unwrap())
                 .to_srv_request()
         };
-        let mut check = |kind, text: &str, expected: Option<Denial>| {
+        let check = |kind, text: &str, expected: Option<Denial>| {
             let pattern = Pattern::parse(kind, text).unwrap();
             denials.change(DenyAction::Add, pattern.clone()).unwrap();
             assert_eq!(denials.met_by(&request()), expected, "{text}");

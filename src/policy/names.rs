@@ -84,7 +84,8 @@ impl Flow {
     /// Whether any of it goes from one of these to another one of those.
     pub(super) fn meets(self, from: RegionSet, to: RegionSet) -> bool {
         let (from, to) = (self.from.and(from), self.to.and(to));
-        !from.is_empty() && !to.is_empty() && !(from == to && from.is_one())
+        let is_of_one = from == to && from.is_one();
+        !(from.is_empty() || to.is_empty() || is_of_one)
     }
 
     /// Whether all that crosses goes from one of these to one of those.
