@@ -10,16 +10,13 @@ use crate::config::Loaded;
 use crate::policy::Policy;
 use crate::telemetry::{Metrics, Reload as Outcome};
 
-/// The settings that take effect at once; the others need a restart.
-const RELOADED: &[&str] = &[
-    "limits.requests_per_second",
-    "policy.file",
-    "rates.capability",
-    "rates.mtls",
-    "rates.plain",
-    "rates.tls",
-    "rates.uds",
-];
+/// The settings that take effect at once, or whole sections of them; the others need a restart.
+const RELOADED: &[&str] = &["limits.requests_per_second", "policy.file", "rates."];
+
+fn is_reloaded(key: &str) -> bool {
+    let is_in = |section: &str| section.ends_with('.') && key.starts_with(section);
+    RELOADED.iter().any(|known| key == *known || is_in(known))
+}
 
 /// What can be reloaded, each by a function of its own. It holds no store, so that it cannot keep one
 /// open.
@@ -71,7 +68,6 @@ impl Reload {
                 return tracing::error!(%error, "the settings stay as they were");
             }
         };
-        let is_reloaded = |key: &str| RELOADED.contains(&key);
         let changes = self.last.changes(&loaded);
         for (key, old, new) in changes.filter(|(key, ..)| is_reloaded(key)) {
             tracing::info!(key, %old, %new, "a setting has changed");
