@@ -10,12 +10,16 @@ mod model;
 mod nearest;
 mod roles;
 mod units;
+mod upstream;
 mod validate;
+mod watchers;
 
 pub use load::{ConfigError, DEFAULTS, Loaded, Origin, Setting, Sources};
 pub use model::*;
 pub use roles::{CertName, RoleSet, Roles};
+pub use upstream::{TargetConfig, UpstreamConfig, UpstreamMode};
 pub use validate::{Invalid, Violation};
+pub use watchers::{VerifierConfig, WitnessConfig};
 
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::roles::Roles;
+use super::upstream::UpstreamConfig;
+use super::watchers::{VerifierConfig, WitnessConfig};
 use super::units::{bytes, choice, duration, numbers, optional};
 
 choice! {
@@ -131,6 +133,8 @@ pub struct Config {
     pub tlog: TlogConfig,
     /// Who cosigns checkpoints.
     pub witness: WitnessConfig,
+    /// Services that are asked.
+    pub upstream: UpstreamConfig,
     /// How the store is read again.
     pub verifier: VerifierConfig,
     /// What the ledger's policy allows.
@@ -156,6 +160,7 @@ macro_rules! section {
         pub struct $name { $($(#[$fdoc])* pub $field: $type),+ }
     };
 }
+pub(super) use section;
 
 section! {
     /// `[node]`
@@ -402,34 +407,6 @@ section! {
     TlogConfig {
         /// Whether bundles of entries need no capability.
         public_entries: bool,
-    }
-}
-
-section! {
-    /// `[witness]`
-    WitnessConfig {
-        /// The witnesses, and how many are enough.
-        #[serde(with = "optional")]
-        policy_file: Option<PathBuf>,
-        /// Whether publication waits for them.
-        hold: bool,
-        /// Between two rounds.
-        #[serde(with = "duration")]
-        interval: Duration,
-        /// What each of them has to answer.
-        #[serde(with = "duration")]
-        timeout: Duration,
-    }
-}
-
-section! {
-    /// `[verifier]`
-    VerifierConfig {
-        /// Entries a second; 0 for none.
-        entries_per_second: u32,
-        /// Between two passes.
-        #[serde(with = "duration")]
-        interval: Duration,
     }
 }
 
