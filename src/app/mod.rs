@@ -4,6 +4,7 @@ mod listen;
 mod node;
 mod panics;
 mod reload;
+mod services;
 mod socket;
 mod tls;
 mod watchers;
@@ -19,11 +20,12 @@ use self::listen::Listeners;
 use self::reload::Reload;
 use crate::actors::drills::Drills;
 use crate::actors::pipeline::Pipeline;
-use crate::config::{Config, Profile};
+use crate::config::{Config, Profile, Sources};
 use crate::storage::files::{DirLock, FileError};
 
 pub use self::node::{OpenError, branch_store, open, upgrade_store};
 pub use self::panics::log_panics;
+pub use self::services::ServicesError;
 pub use self::tls::TlsError;
 
 /// How long the store may take to close after the drain's deadline.
@@ -90,13 +92,17 @@ pub enum StartError {
 }
 
 /// Runs a node until SIGTERM or SIGINT, or until an actor ends for good. The configuration is
-/// validated. With `at_least`, a file with a signed checkpoint of this ledger, the ledger must contain
+/// validated, and SIGHUP reads it again from its sources. With `at_least`, a file with a signed checkpoint of this ledger, the ledger must contain
 /// it, and takes no writes otherwise.
 ///
 /// # Errors
 /// [`StartError`]; nothing was served then.
-pub async fn run(config: &Config, at_least: Option<&Path>) -> Result<Exit, StartError> {
-    run_opened_by(config, |config| node::open_for_service(config, at_least)).await
+pub async fn run(
+    config: &Config,
+    sources: Sources,
+    at_least: Option<&Path>,
+) -> Result<Exit, StartError> {
+    run_opened_by(config, sources, |config| node::open_for_service(config, at_least)).await
 }
 
 /// As [`run`], around a pipeline that `open` opens, with the means of drills where it takes them.
@@ -105,6 +111,7 @@ pub async fn run(config: &Config, at_least: Option<&Path>) -> Result<Exit, Start
 /// As [`run`].
 pub async fn run_opened_by(
     config: &Config,
+    sources: Sources,
     open: impl FnOnce(&Config) -> Result<(Pipeline, Option<Arc<Drills>>), OpenError>,
 ) -> Result<Exit, StartError> {
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -127,8 +134,10 @@ pub async fn run_opened_by(
     // Without a handler it would end the process undrained: a closed terminal is no reason to.
     let reload = Reload {
         config: config.clone(),
+        sources,
         capabilities: Arc::clone(pipeline.capabilities()),
         endpoints: listeners.endpoints.clone(),
+        services: pipeline.services().clone(),
     };
     actix_rt::spawn(async move {
         while hangup.recv().await.is_some() {

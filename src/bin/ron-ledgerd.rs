@@ -62,8 +62,8 @@ fn main() -> ExitCode {
     let mut args = Args::parse();
     let at_least = args.at_least.take();
     let (is_upgrade, is_branch) = (args.upgrade, args.new_origin);
-    let config = match load(args) {
-        Ok(config) => config,
+    let (config, sources) = match load(args) {
+        Ok(loaded) => loaded,
         Err(error) => return fail(&error, Exit::Usage),
     };
     let _telemetry = match telemetry::init(&config.telemetry) {
@@ -77,7 +77,7 @@ fn main() -> ExitCode {
     if is_branch {
         return branch(&config);
     }
-    match actix_rt::System::new().block_on(app::run(&config, at_least.as_deref())) {
+    match actix_rt::System::new().block_on(app::run(&config, sources, at_least.as_deref())) {
         Ok(exit) => exit.into(),
         Err(error) => {
             tracing::error!(%error, "not started");
@@ -113,12 +113,13 @@ fn branch(config: &Config) -> ExitCode {
     }
 }
 
-fn load(args: Args) -> Result<Config, ConfigError> {
+fn load(args: Args) -> Result<(Config, Sources), ConfigError> {
     let profile = args.profile.map(|profile| ("profile".to_owned(), profile));
     let overrides = profile.into_iter().chain(args.set).collect();
-    let config = Config::load(Sources::from_process(args.config, overrides))?.config;
+    let sources = Sources::from_process(args.config, overrides);
+    let config = Config::load(sources.clone())?.config;
     config.validate()?;
-    Ok(config)
+    Ok((config, sources))
 }
 
 fn fail(error: &dyn std::error::Error, exit: Exit) -> ExitCode {

@@ -9,9 +9,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::roles::Roles;
+use super::units::{bytes, choice, duration, numbers, optional};
 use super::upstream::UpstreamConfig;
 use super::watchers::{VerifierConfig, WitnessConfig};
-use super::units::{bytes, choice, duration, numbers, optional};
 
 choice! {
     /// How much the node remembers.

@@ -9,7 +9,7 @@ mod traces;
 
 pub use labels::{
     ActorName, Closed, Drill, Label, Peer, Queue, RateScope, Target, TlsPlane, TlsReload,
-    VerifierFinding, WitnessAnswer,
+    UpstreamOutcome, VerifierFinding, WitnessAnswer,
 };
 pub use logs::{Guard, TelemetryError, init};
 pub use metrics::{LATENCY_SECONDS, Metrics};

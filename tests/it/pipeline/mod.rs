@@ -17,7 +17,9 @@ use std::sync::{Arc, mpsc};
 
 use ron_ledger::actors::mode::SafeReason;
 use ron_ledger::actors::mode::{Mode, ModeCell};
-use ron_ledger::actors::pipeline::{Answer, Parts, Pipeline, Settings, SignedNotes, Watchers};
+use ron_ledger::actors::pipeline::{
+    Answer, Parts, Pipeline, Services, Settings, SignedNotes, Watchers,
+};
 use ron_ledger::actors::probe::{Point, Probe};
 use ron_ledger::capability::{CachedVerifier, Keyring, Verifier};
 use ron_ledger::ledger::entry::{Entry, Seq};
@@ -81,6 +83,7 @@ fn node_of(
         )),
         revoked_file: None,
         watchers,
+        services: Services::default(),
         metrics: Metrics::new(),
         probe,
     };
