@@ -3,6 +3,7 @@
 use super::{Client, ClientError};
 use crate::http::caps::{CapsOut, RevokeIn};
 use crate::http::limits::{LimitsIn, LimitsOut};
+use crate::http::upstreams::BreakersOut;
 
 impl Client {
     /// The root keys, and what is revoked, over the local socket.
@@ -19,6 +20,14 @@ impl Client {
     /// [`ClientError`].
     pub async fn revoke(&self, revoke: &RevokeIn) -> Result<CapsOut, ClientError> {
         self.give("revocations", revoke).await
+    }
+
+    /// How the upstreams are, over the local socket.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn breakers(&self) -> Result<BreakersOut, ClientError> {
+        self.get(&["admin", "breakers"], &[]).await
     }
 
     /// The rates of requests, over the local socket.

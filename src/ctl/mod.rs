@@ -10,6 +10,7 @@ mod ui;
 mod account;
 mod audit;
 mod bench;
+mod breakers;
 mod cap;
 mod chaos;
 mod checkpoint;
@@ -85,6 +86,7 @@ enum Command {
     Drain(operate::DrainArgs),
     #[command(subcommand)]
     Limits(limits::LimitsCommand),
+    Breakers(breakers::BreakersArgs),
     #[command(subcommand)]
     Chaos(chaos::ChaosCommand),
     #[command(subcommand)]
@@ -133,6 +135,7 @@ impl Command {
             Command::Ingress(command) => operate::ingress(command, context).await,
             Command::Drain(_) => operate::give(OrderName::Drain, false, context).await,
             Command::Limits(command) => limits::run(command, context).await,
+            Command::Breakers(args) => breakers::run(args, context).await,
             Command::Chaos(command) => chaos::run(command, context).await,
             Command::Config(command) => config::run(command, context),
             Command::Key(command) => key::run(command, context),

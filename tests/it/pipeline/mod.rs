@@ -10,6 +10,7 @@ mod holds;
 mod order;
 mod roots;
 mod safe_mode;
+mod upstreams;
 mod verifier;
 mod witnesses;
 

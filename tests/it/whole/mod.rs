@@ -17,5 +17,6 @@ mod overload;
 mod starts;
 mod stops;
 mod tls;
+mod upstreams;
 mod verifier;
 mod witness;
