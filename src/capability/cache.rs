@@ -290,3 +290,71 @@ impl Entry {
         (self.from_ms..self.kept_until_ms).contains(&now_ms)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capability::{Action, Caveat, Peer, Plane, mint};
+
+    const NOW_MS: u64 = 1_700_000_000_000;
+    const API: Context = Context { plane: Plane::Api, peer: Peer::Tls };
+
+    fn token(expires_ms: u64) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let keyring = Keyring::create(&dir.path().join("caps"), Some(&[7; 32])).unwrap();
+        let caveats = [Caveat::Actions(vec![Action::Mint]), Caveat::ExpiresMs(expires_ms)];
+        mint(&keyring, "cap-1", &caveats, NOW_MS).unwrap().expose().to_owned()
+    }
+
+    fn remote(capacity: usize) -> CachedVerifier {
+        let (ttl, grace) = (Duration::from_secs(2), Duration::from_secs(60));
+        CachedVerifier::by_key_service(ttl, grace, capacity)
+    }
+
+    fn unproven(cache: &CachedVerifier, token: &str, now_ms: u64) -> Unproven {
+        match cache.lookup(token, now_ms, &API) {
+            Ok(Lookup::Unproven(unproven)) => unproven,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_a_key_service_vouched_for_is_fresh_for_a_while_and_known_for_longer() {
+        let (cache, token) = (remote(8), token(NOW_MS + 30_000));
+        let first = unproven(&cache, &token, NOW_MS);
+        assert!(first.remembered().is_none());
+        assert_eq!(cache.verify(&token, NOW_MS, &API), Err(CapError::Unproven));
+        let capability = cache.proven(first, NOW_MS, &API).unwrap();
+        assert!(capability.permits(Action::Mint) && !capability.permits(Action::Burn));
+        assert!(cache.verify(&token, NOW_MS + 1_999, &API).is_ok());
+        let old = |at| unproven(&cache, &token, NOW_MS + at).remembered();
+        assert_eq!(old(2_000), Some(Arc::clone(&capability)));
+        assert_eq!(old(29_999), Some(capability), "and not beyond its expiry");
+        assert!(matches!(cache.lookup(&token, NOW_MS + 30_000, &API), Err(CapError::Expired)));
+        assert!(matches!(cache.lookup("AgEC", NOW_MS, &API), Err(CapError::Malformed(_))));
+        assert!(matches!(cache.lookup("", NOW_MS, &API), Err(CapError::Missing)));
+    }
+
+    #[test]
+    fn what_it_takes_back_and_what_is_revoked_here_is_not_remembered() {
+        let (cache, token) = (remote(8), token(NOW_MS + 30_000));
+        let at = NOW_MS + 5_000;
+        cache.proven(unproven(&cache, &token, NOW_MS), NOW_MS, &API).unwrap();
+        cache.disproven(&unproven(&cache, &token, at));
+        assert!(unproven(&cache, &token, at).remembered().is_none());
+        let asked = unproven(&cache, &token, at);
+        cache.revoke(Subject::id("cap-1").unwrap(), at).unwrap();
+        assert_eq!(cache.proven(asked, at, &API), Err(CapError::Revoked), "revoked meanwhile");
+        assert!(matches!(cache.lookup(&token, at, &API), Err(CapError::Revoked)));
+    }
+
+    #[test]
+    fn no_more_tokens_are_known_than_there_is_room_for() {
+        let cache = remote(2);
+        for expires_ms in (30_000..30_010).map(|ms| NOW_MS + ms) {
+            let token = token(expires_ms);
+            cache.proven(unproven(&cache, &token, NOW_MS), NOW_MS, &API).unwrap();
+        }
+        assert_eq!(cache.len(), 2);
+    }
+}

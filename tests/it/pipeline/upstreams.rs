@@ -194,7 +194,7 @@ async fn who_waits_for_a_service_is_bounded_and_told_in_time() {
     for answer in waiting {
         assert_eq!(refusal(answer).await, Reason::UpstreamUnavailable);
     }
-    assert_eq!(depth_of(&node, "prevalidator"), 0);
+    node.until("their seats are free", |node| depth_of(node, "prevalidator") == 0).await;
     // The deadlines cut those questions short, which is not the service's fault.
     assert!(node.pipeline.readiness().policy_ready);
     node.stop().await;

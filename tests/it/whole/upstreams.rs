@@ -32,6 +32,8 @@ const SOON: [(&str, &str); 6] = [
 struct Scene<'a> {
     daemon: Daemon,
     http: reqwest::Client,
+    /// One for all requests: what is remembered is remembered of a token.
+    token: String,
     keys: &'a Keys,
 }
 
@@ -44,7 +46,7 @@ impl Scene<'_> {
         let daemon = Daemon::start(keys, "micronode", &settings);
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let http = reqwest::Client::builder().tls_certs_only([]).no_proxy().build().unwrap();
-        Scene { daemon, http, keys }
+        Scene { daemon, http, token: keys.master(), keys }
     }
 
     /// Sends what needs all three; the status, the reason and `Retry-After`.
@@ -52,7 +54,7 @@ impl Scene<'_> {
         let batch = vec![to_wire(&mint("alice", 2)), to_wire(&transfer("alice", "bob", 1))];
         let body = RequestIn { batch, idem_id: None, atomic: false };
         let request = self.http.post(format!("{}/ingest", self.daemon.api)).json(&body);
-        let response = request.bearer_auth(self.keys.master()).send().await.unwrap();
+        let response = request.bearer_auth(&self.token).send().await.unwrap();
         let after = response.headers().get(RETRY_AFTER).map(|it| it.to_str().unwrap().parse());
         let (status, after) = (response.status().as_u16(), after.map(Result::unwrap));
         let body: Value = response.json().await.unwrap();
@@ -60,7 +62,7 @@ impl Scene<'_> {
     }
 
     async fn get(&self, base: &str, path: &str) -> (u16, String) {
-        let request = self.http.get(format!("{base}{path}")).bearer_auth(self.keys.master());
+        let request = self.http.get(format!("{base}{path}")).bearer_auth(&self.token);
         let response = request.send().await.unwrap();
         (response.status().as_u16(), response.text().await.unwrap())
     }
@@ -258,7 +260,7 @@ async fn timeouts_are_read_again_on_sighup_and_nonsense_leaves_them() {
     let mut daemon = Daemon::spawn_by(command, &keys, "micronode", &settings);
     daemon.await_line("ready=1");
     let http = reqwest::Client::builder().tls_certs_only([]).no_proxy().build().unwrap();
-    let mut scene = Scene { daemon, http, keys: &keys };
+    let mut scene = Scene { daemon, http, token: keys.master(), keys: &keys };
     write("100ms");
     upstream.order("latency 1000");
     assert_eq!(scene.write().await.0, 200, "as it was at the start");
