@@ -7,6 +7,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use zeroize::Zeroizing;
+
 use super::breaker::{Phase, Target};
 use super::prevalidator::unix_ms;
 use super::ticket::Bearer;
@@ -87,7 +89,8 @@ impl Authority {
 /// What the key service says of a token.
 pub(super) async fn ask(kms: &Remote, token: &str, deadline: Instant) -> Result<Verdict, Reject> {
     let read = |answer: &[u8]| kms::answer(token, answer);
-    kms.ask(&kms::question(token), kms::ANSWER_BYTES_MAX, deadline, read).await
+    let question = Zeroizing::new(kms::question(token));
+    kms.ask(&question, kms::ANSWER_BYTES_MAX, deadline, read).await
 }
 
 /// As a client is told of it.

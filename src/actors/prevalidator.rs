@@ -93,6 +93,7 @@ impl Prevalidator {
         ctx: &mut Context<Self>,
     ) {
         let authority = self.deps.authority.clone();
+        // There is one: without a token there was nothing to look up.
         let Some(token) = ticket.submission.token.take() else { return };
         let asked = async move {
             let (by, purpose) = (ticket.deadline, Purpose::Act);
@@ -122,7 +123,7 @@ impl Prevalidator {
                 return ticket.reply.refuse(reject);
             }
         };
-        if let Err(scope) = self.deps.limits.admit_capability(capability.id(), ticket.started) {
+        if let Err(scope) = self.deps.limits.admit_capability(capability.id(), Instant::now()) {
             return refuse_rate(&self.deps.metrics, scope, ticket.reply);
         }
         let entries = std::mem::take(&mut ticket.submission.entries);

@@ -23,7 +23,7 @@ pub(super) async fn run(_: BreakersArgs, context: &Context) -> Result<(), CtlErr
                 row.target.clone(),
                 row.mode.clone(),
                 row.state.replace('_', "-"),
-                format!("{:.1} s", row.open_seconds),
+                format!("{}.{} s", row.open_ms / 1000, row.open_ms % 1000 / 100),
                 row.openings.to_string(),
                 row.last_failure.clone().unwrap_or_else(|| "-".to_owned()),
             ]);

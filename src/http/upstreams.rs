@@ -8,14 +8,14 @@ use super::Shared;
 use crate::actors::pipeline::UpstreamReport;
 
 /// `GET /admin/breakers`.
-#[derive(Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct BreakersOut {
     /// One for each upstream.
     pub breakers: Vec<BreakerOut>,
 }
 
 /// One of them.
-#[derive(Debug, PartialEq, Deserialize, Serialize)]
+#[derive(Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct BreakerOut {
     /// `kms`, `policy` or `wallet`.
     pub target: String,
@@ -23,8 +23,8 @@ pub struct BreakerOut {
     pub mode: String,
     /// `closed`, `half_open` or `open`.
     pub state: String,
-    /// Of the current opening, in seconds; 0 while closed.
-    pub open_seconds: f64,
+    /// How long the current opening has lasted, in ms; 0 while closed.
+    pub open_ms: u64,
     /// Openings since the start.
     pub openings: u64,
     /// What went wrong last, if anything has since the start.
@@ -37,7 +37,7 @@ pub async fn breakers(shared: Data<Shared>) -> HttpResponse {
         target: report.target.as_str().to_owned(),
         mode: if report.is_remote { "remote" } else { "local" }.to_owned(),
         state: report.phase.as_str().to_owned(),
-        open_seconds: report.open_for.as_secs_f64(),
+        open_ms: u64::try_from(report.open_for.as_millis()).unwrap_or(u64::MAX),
         openings: report.openings,
         last_failure: report.last_failure,
     };
