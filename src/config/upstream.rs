@@ -115,6 +115,10 @@ impl Config {
     }
 
     fn check_target(&self, target: &TargetConfig, keys: TargetKeys, rules: &mut Rules) {
+        rules.need(target.retries <= RETRIES_MAX, keys.retries, "at most 10");
+        if !target.is_remote() {
+            return;
+        }
         let deadline = self.limits.request_deadline;
         rules.need(
             !target.timeout.is_zero() && target.timeout < deadline,
@@ -122,10 +126,6 @@ impl Config {
             "longer than 0 and shorter than limits.request_deadline: a service that hangs would \
              never be told from a request that is late",
         );
-        rules.need(target.retries <= RETRIES_MAX, keys.retries, "at most 10");
-        if !target.is_remote() {
-            return;
-        }
         let production = self.node.environment == Environment::Production;
         let place = target.url.as_deref().and_then(Place::of);
         rules.need(
