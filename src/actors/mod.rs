@@ -37,6 +37,7 @@ mod revoking;
 mod sequencer;
 mod signed;
 mod ticket;
+mod unpublished;
 mod verifier;
 mod wiring;
 mod witnesses;

@@ -57,7 +57,7 @@ impl Handler<Seated<Admitted>> for Prevalidator {
     fn handle(&mut self, admitted: Seated<Admitted>, _: &mut Self::Context) {
         let Admitted { submission, deadline, reply } = admitted.msg;
         self.deps.probe.hit(Point::PrevalidatorHandle);
-        let started = Instant::now();
+        let (started, mut stage) = (Instant::now(), reply.trace().stage("prevalidator.check"));
         if is_late(deadline) {
             return reply.refuse(timeout());
         }
@@ -65,11 +65,17 @@ impl Handler<Seated<Admitted>> for Prevalidator {
             Ok(capability) => capability,
             Err(reject) => return reply.refuse(reject),
         };
+        stage.set_text("ledger.kid", capability.kid());
+        stage.set_text("ledger.capability_id", capability.id());
         if let Err(scope) = self.deps.limits.admit_capability(capability.id(), started) {
             return refuse_rate(&self.deps.metrics, scope, reply);
         }
         let request = self.check(&capability, submission.entries, submission.atomic);
-        self.deps.metrics.prevalidator_duration.observe(started.elapsed().as_secs_f64());
+        self.deps
+            .metrics
+            .prevalidator_duration
+            .observe_in(started.elapsed().as_secs_f64(), reply.trace());
+        drop(stage);
         if request.items.iter().all(|item| item.refused.is_some()) {
             return reply.send(self.all_refused(request));
         }

@@ -19,6 +19,7 @@ use crate::ledger::entry::Entry;
 use crate::ledger::plan::Outcome;
 use crate::ledger::reason::Reject;
 use crate::ledger::request::Request;
+use crate::telemetry::{Stage, Trace};
 
 /// The text of a bearer token. Wiped when dropped, never shown.
 pub struct Bearer(Zeroizing<String>);
@@ -99,20 +100,30 @@ impl Waiters {
     }
 }
 
-/// The duty to answer. Dropping it without an answer closes the channels.
-pub(super) struct Reply(Arc<Waiters>);
+/// The duty to answer, and the trace to tell the way to the answer in. Dropping it without an answer
+/// closes the channels.
+pub(super) struct Reply {
+    waiters: Arc<Waiters>,
+    trace: Trace,
+}
 
 impl Reply {
-    pub(super) fn new(sender: oneshot::Sender<Arc<Answer>>, held: Held) -> Self {
-        Reply(Arc::new(Waiters(Mutex::new(Some(vec![(sender, held)])))))
+    pub(super) fn new(sender: oneshot::Sender<Arc<Answer>>, held: Held, trace: Trace) -> Self {
+        let waiters = Arc::new(Waiters(Mutex::new(Some(vec![(sender, held)]))));
+        Reply { waiters, trace }
     }
 
     pub(super) fn waiters(&self) -> Weak<Waiters> {
-        Arc::downgrade(&self.0)
+        Arc::downgrade(&self.waiters)
+    }
+
+    /// Of the request that came first; its twins have but their own request.
+    pub(super) fn trace(&self) -> &Trace {
+        &self.trace
     }
 
     pub(super) fn send(self, answer: Answer) {
-        let (answer, waiting) = (Arc::new(answer), self.0.0.lock().take());
+        let (answer, waiting) = (Arc::new(answer), self.waiters.0.lock().take());
         for (sender, held) in waiting.into_iter().flatten() {
             // First, so that a client that goes on at once finds its share free.
             drop(held);
@@ -128,7 +139,7 @@ impl Reply {
 
 impl Drop for Reply {
     fn drop(&mut self) {
-        drop(self.0.0.lock().take());
+        drop(self.waiters.0.lock().take());
     }
 }
 
@@ -137,6 +148,7 @@ pub(super) struct Arrival {
     pub(super) submission: Submission,
     pub(super) sender: oneshot::Sender<Arc<Answer>>,
     pub(super) held: Held,
+    pub(super) trace: Trace,
 }
 
 /// Admitted, and not yet looked at.
@@ -160,9 +172,15 @@ pub(super) struct Sequenced {
     pub(super) checked: Checked,
     pub(super) _seat: Seat,
     pub(super) _age: Age,
+    /// Until the request is part of a group.
+    pub(super) assigning: Stage,
 }
 
 impl Sequenced {
+    pub(super) fn trace(&self) -> &Trace {
+        self.checked.reply.trace()
+    }
+
     /// The end of its way: frees its seat, before its client can know.
     pub(super) fn settle(self) -> Checked {
         self.checked

@@ -1,7 +1,9 @@
 //! The daemon as a whole: opens, wires bottom-up, serves, and drains in order.
 
+mod attend;
 mod listen;
 mod node;
+mod notify;
 mod panics;
 mod reload;
 mod socket;
@@ -16,11 +18,13 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::listen::Listeners;
+use self::notify::Notify;
 use self::reload::Reload;
 use crate::actors::drills::Drills;
 use crate::actors::pipeline::Pipeline;
-use crate::config::{Config, Profile};
+use crate::config::{Config, Profile, Sources};
 use crate::storage::files::{DirLock, FileError};
+use crate::telemetry::Telemetry;
 
 pub use self::node::{OpenError, branch_store, open, upgrade_store};
 pub use self::panics::log_panics;
@@ -89,14 +93,27 @@ pub enum StartError {
     System(#[from] std::io::Error),
 }
 
+/// What the process has besides its configuration.
+#[derive(Clone, Default)]
+pub struct Process {
+    /// Its log and its traces.
+    pub telemetry: Telemetry,
+    /// Where the configuration came from, to be read again on SIGHUP.
+    pub sources: Option<Sources>,
+}
+
 /// Runs a node until SIGTERM or SIGINT, or until an actor ends for good. The configuration is
 /// validated. With `at_least`, a file with a signed checkpoint of this ledger, the ledger must contain
 /// it, and takes no writes otherwise.
 ///
 /// # Errors
 /// [`StartError`]; nothing was served then.
-pub async fn run(config: &Config, at_least: Option<&Path>) -> Result<Exit, StartError> {
-    run_opened_by(config, |config| node::open_for_service(config, at_least)).await
+pub async fn run(
+    config: &Config,
+    at_least: Option<&Path>,
+    process: Process,
+) -> Result<Exit, StartError> {
+    run_opened_by(config, process, |config| node::open_for_service(config, at_least)).await
 }
 
 /// As [`run`], around a pipeline that `open` opens, with the means of drills where it takes them.
@@ -105,12 +122,14 @@ pub async fn run(config: &Config, at_least: Option<&Path>) -> Result<Exit, Start
 /// As [`run`].
 pub async fn run_opened_by(
     config: &Config,
+    process: Process,
     open: impl FnOnce(&Config) -> Result<(Pipeline, Option<Arc<Drills>>), OpenError>,
 ) -> Result<Exit, StartError> {
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut hangup = signal(SignalKind::hangup())?;
     let (pipeline, drills) = open(config)?;
-    let listeners = listen::start(config, &pipeline, drills.clone())?;
+    let Process { telemetry, sources } = process;
+    let listeners = listen::start(config, &pipeline, drills.clone(), telemetry.clone())?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         profile = config.profile.as_str(),
@@ -122,13 +141,22 @@ pub async fn run_opened_by(
         tls = config.tls.cert_file.is_some(),
         "ron-ledgerd is up"
     );
-    let announcer = actix_rt::spawn(announce(pipeline.clone()));
+    let notify = Arc::new(Notify::from_process());
+    notify.ready();
+    let attendants = [
+        actix_rt::spawn(attend::announce(pipeline.clone(), Arc::clone(&notify))),
+        actix_rt::spawn(attend::sample(pipeline.clone(), telemetry.clone())),
+        actix_rt::spawn(attend::watchdog(pipeline.clone(), Arc::clone(&notify))),
+    ];
+    actix_rt::spawn(attend::tell_repeats(telemetry.clone()));
     actix_rt::spawn(tls::watch(listeners.endpoints.clone()));
     // Without a handler it would end the process undrained: a closed terminal is no reason to.
     let reload = Reload {
         config: config.clone(),
         capabilities: Arc::clone(pipeline.capabilities()),
         endpoints: listeners.endpoints.clone(),
+        telemetry,
+        sources,
     };
     actix_rt::spawn(async move {
         while hangup.recv().await.is_some() {
@@ -144,6 +172,7 @@ pub async fn run_opened_by(
             Exit::Broken
         }
     };
+    notify.stopping();
     // The last flush needs the room.
     if let Some(drills) = drills {
         drills.free_disk();
@@ -153,9 +182,9 @@ pub async fn run_opened_by(
         tracing::error!(actors = leaked.0, "actors did not end in time");
         exit = Exit::Broken;
     }
-    announcer.abort();
-    // Its end is a cancellation; by then it has let go of the pipeline.
-    drop((announcer.await, pipeline));
+    attendants.iter().for_each(|attendant| attendant.abort());
+    // Their end is a cancellation; by then they have let go of the pipeline.
+    drop((futures_util::future::join_all(attendants).await, pipeline));
     if !is_closed(config, deadline + CLOSING).await {
         tracing::warn!("the store is still in use at the end of the process");
     }
@@ -200,27 +229,6 @@ async fn is_closed(config: &Config, deadline: Instant) -> bool {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
             outcome => return outcome.is_ok(),
-        }
-    }
-}
-
-/// A log line whenever the ledger starts or stops taking writes.
-async fn announce(pipeline: Pipeline) {
-    let mut modes = pipeline.modes();
-    let mut was_ready = None;
-    loop {
-        let mode = *modes.borrow_and_update();
-        let ready = mode.bar().is_none();
-        if was_ready != Some(ready) {
-            let head = pipeline.reader().head();
-            match ready {
-                true => tracing::info!(head = head.seq, root = %head.root, "ready=1"),
-                false => tracing::warn!(head = head.seq, %mode, "ready=0"),
-            }
-            was_ready = Some(ready);
-        }
-        if modes.changed().await.is_err() {
-            return;
         }
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use ron_ledger::app::{self, EXIT_CODES_HELP, Exit};
+use ron_ledger::app::{self, EXIT_CODES_HELP, Exit, Process};
 use ron_ledger::config::{Config, ConfigError, Sources};
 use ron_ledger::storage::genesis::{Parent, SCHEMA};
 use ron_ledger::telemetry;
@@ -62,11 +62,12 @@ fn main() -> ExitCode {
     let mut args = Args::parse();
     let at_least = args.at_least.take();
     let (is_upgrade, is_branch) = (args.upgrade, args.new_origin);
-    let config = match load(args) {
+    let sources = sources(args);
+    let config = match load(sources.clone()) {
         Ok(config) => config,
         Err(error) => return fail(&error, Exit::Usage),
     };
-    let _telemetry = match telemetry::init(&config.telemetry) {
+    let telemetry = match telemetry::init(&config.telemetry) {
         Ok(guard) => guard,
         Err(error) => return fail(&error, Exit::NotStarted),
     };
@@ -77,7 +78,8 @@ fn main() -> ExitCode {
     if is_branch {
         return branch(&config);
     }
-    match actix_rt::System::new().block_on(app::run(&config, at_least.as_deref())) {
+    let process = Process { telemetry: telemetry.telemetry().clone(), sources: Some(sources) };
+    match actix_rt::System::new().block_on(app::run(&config, at_least.as_deref(), process)) {
         Ok(exit) => exit.into(),
         Err(error) => {
             tracing::error!(%error, "not started");
@@ -113,10 +115,14 @@ fn branch(config: &Config) -> ExitCode {
     }
 }
 
-fn load(args: Args) -> Result<Config, ConfigError> {
+fn sources(args: Args) -> Sources {
     let profile = args.profile.map(|profile| ("profile".to_owned(), profile));
     let overrides = profile.into_iter().chain(args.set).collect();
-    let config = Config::load(Sources::from_process(args.config, overrides))?.config;
+    Sources::from_process(args.config, overrides)
+}
+
+fn load(sources: Sources) -> Result<Config, ConfigError> {
+    let config = Config::load(sources)?.config;
     config.validate()?;
     Ok(config)
 }

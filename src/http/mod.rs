@@ -44,7 +44,7 @@ use crate::actors::drills::Drills;
 use crate::actors::pipeline::Pipeline;
 use crate::config::Config;
 use crate::ledger::reason::Reason;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Telemetry};
 
 pub use self::body::BODY_DEADLINE;
 pub use self::caller::Caller;
@@ -55,6 +55,7 @@ pub struct Shared {
     pipeline: Pipeline,
     settings: Settings,
     drills: Option<Arc<Drills>>,
+    telemetry: Telemetry,
 }
 
 /// What the configuration says of the edge.
@@ -97,16 +98,18 @@ impl Settings {
 impl Shared {
     /// One for all workers of both planes.
     pub fn new(pipeline: Pipeline, settings: Settings) -> Data<Self> {
-        Self::with_drills(pipeline, settings, None)
+        Self::of_process(pipeline, settings, None, Telemetry::default())
     }
 
-    /// As [`Shared::new`], of a node that takes drills.
-    pub fn with_drills(
+    /// As [`Shared::new`], of a node that takes drills where there are `drills`, and whose telemetry is
+    /// the process's.
+    pub fn of_process(
         pipeline: Pipeline,
         settings: Settings,
         drills: Option<Arc<Drills>>,
+        telemetry: Telemetry,
     ) -> Data<Self> {
-        Data::new(Shared { pipeline, settings, drills })
+        Data::new(Shared { pipeline, settings, drills, telemetry })
     }
 
     /// The metrics of the node, for listeners.

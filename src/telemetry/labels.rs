@@ -169,6 +169,16 @@ label! {
 }
 
 label! {
+    /// Why a span of a sampled request did not reach the collector.
+    DropReason("reason") {
+        /// Too many waited.
+        Queue = "queue",
+        /// The collector did not take it.
+        Export = "export",
+    }
+}
+
+label! {
     /// What operators do to a node on purpose.
     Drill("drill") {
         /// Kills the process, or an actor, at a point.
@@ -221,6 +231,7 @@ mod tests {
         check::<ActorName>();
         check::<Peer>();
         check::<Drill>();
+        check::<DropReason>();
         check::<WitnessAnswer>();
         check::<TlsPlane>();
         check::<TlsReload>();

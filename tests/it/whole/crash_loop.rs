@@ -37,7 +37,7 @@ fn process() {
     let telemetry = telemetry::init(&config.telemetry).unwrap();
     app::log_panics();
     let point: Point = point.parse().unwrap();
-    let run = app::run_opened_by(&config, |config| {
+    let run = app::run_opened_by(&config, app::Process::default(), |config| {
         let (probe, trigger) = Probe::armable();
         strike(trigger, point);
         Ok((app::open(config, None, probe)?, None))
