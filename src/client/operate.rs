@@ -3,6 +3,7 @@
 use super::{Client, ClientError};
 use crate::http::caps::{CapsOut, RevokeIn};
 use crate::http::limits::{LimitsIn, LimitsOut};
+use crate::http::telemetry::{LevelsIn, LevelsOut};
 
 impl Client {
     /// The root keys, and what is revoked, over the local socket.
@@ -35,5 +36,21 @@ impl Client {
     /// [`ClientError`].
     pub async fn set_limits(&self, limits: &LimitsIn) -> Result<LimitsOut, ClientError> {
         self.give("limits", limits).await
+    }
+
+    /// What is logged and traced, over the local socket.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn levels(&self) -> Result<LevelsOut, ClientError> {
+        self.get(&["admin", "telemetry"], &[]).await
+    }
+
+    /// Sets what is logged and traced, over the local socket.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn set_levels(&self, levels: &LevelsIn) -> Result<LevelsOut, ClientError> {
+        self.give("levels", levels).await
     }
 }

@@ -29,6 +29,7 @@ mod roots;
 mod send;
 mod status;
 mod supply;
+mod telemetry;
 mod witness;
 mod workload;
 
@@ -86,6 +87,10 @@ enum Command {
     #[command(subcommand)]
     Limits(limits::LimitsCommand),
     #[command(subcommand)]
+    Log(telemetry::LogCommand),
+    #[command(subcommand)]
+    Traces(telemetry::TracesCommand),
+    #[command(subcommand)]
     Chaos(chaos::ChaosCommand),
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -133,6 +138,8 @@ impl Command {
             Command::Ingress(command) => operate::ingress(command, context).await,
             Command::Drain(_) => operate::give(OrderName::Drain, false, context).await,
             Command::Limits(command) => limits::run(command, context).await,
+            Command::Log(command) => telemetry::log(command, context).await,
+            Command::Traces(command) => telemetry::traces(command, context).await,
             Command::Chaos(command) => chaos::run(command, context).await,
             Command::Config(command) => config::run(command, context),
             Command::Key(command) => key::run(command, context),

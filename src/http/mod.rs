@@ -11,6 +11,7 @@ pub mod admin;
 pub mod caps;
 pub mod drills;
 pub mod limits;
+pub mod telemetry;
 pub mod witness;
 
 mod auth;
@@ -217,6 +218,8 @@ fn admin_routes(routes: &mut ServiceConfig) {
         .service(post("/admin/revocations", caps::revoke))
         .service(get("/admin/rates", limits::limits))
         .service(post("/admin/limits", limits::set_limits))
+        .service(get("/admin/telemetry", telemetry::levels))
+        .service(post("/admin/levels", telemetry::set_levels))
         .service(get("/admin/chaos", drills::chaos))
         .service(post("/admin/drills", drills::drill));
 }

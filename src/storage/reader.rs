@@ -16,6 +16,7 @@ use crate::ledger::idempotency::IdemDigest;
 use crate::ledger::names::{AccountId, Asset};
 use crate::ledger::state::{Account, Hold, IdRecord, Supply};
 
+pub use super::engine::{Figures, InstanceFigures, LogSyncs};
 pub use super::genesis::SCHEMA;
 pub use super::proof::{Consistency, Inclusion};
 
@@ -97,6 +98,11 @@ impl Reader {
     /// When it cannot be told.
     pub fn usage(&self) -> Result<Usage, StoreError> {
         self.shared.engine.usage()
+    }
+
+    /// What the engine tells of its own work.
+    pub fn figures(&self) -> Option<Figures> {
+        self.shared.engine.figures()
     }
 
     /// Entries whose derived data is not flushed yet.

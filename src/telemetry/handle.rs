@@ -130,14 +130,17 @@ mod tests {
     use std::collections::HashMap;
 
     use opentelemetry::trace::TracerProvider as _;
-    use opentelemetry_sdk::trace::SdkTracerProvider;
+    use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
 
     use super::super::traces::testing::Kept;
     use super::*;
 
     fn telemetry(ratio: f64) -> (Telemetry, Kept, SdkTracerProvider) {
         let kept = Kept::default();
-        let provider = SdkTracerProvider::builder().with_simple_exporter(kept.clone()).build();
+        let provider = SdkTracerProvider::builder()
+            .with_sampler(Sampler::AlwaysOn)
+            .with_simple_exporter(kept.clone())
+            .build();
         let traces = Some((provider.tracer("test"), Arc::default()));
         (Telemetry::of(ratio, traces, None), kept, provider)
     }

@@ -169,6 +169,16 @@ label! {
 }
 
 label! {
+    /// The two instances of RocksDB.
+    Instance("instance") {
+        /// The log of the ledger.
+        Truth = "truth",
+        /// What follows from it.
+        Derived = "derived",
+    }
+}
+
+label! {
     /// Why a span of a sampled request did not reach the collector.
     DropReason("reason") {
         /// Too many waited.
@@ -232,6 +242,7 @@ mod tests {
         check::<Peer>();
         check::<Drill>();
         check::<DropReason>();
+        check::<Instance>();
         check::<WitnessAnswer>();
         check::<TlsPlane>();
         check::<TlsReload>();

@@ -95,18 +95,17 @@ where
 {
     let (filter, handle) = reload::Layer::new(EnvFilter::try_new(&config.log)?);
     let repeats = Repeats::default();
-    let filter = Bounded { filter, repeats: repeats.clone() };
+    let bounded = repeats.clone();
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let layer = match config.log_format {
-        LogFormat::Json => lines
-            .json()
-            .flatten_event(true)
-            .with_current_span(true)
-            .with_span_list(false)
-            .with_filter(filter)
-            .boxed(),
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true);
+            let lines = lines.with_current_span(true).with_span_list(false);
+            Bounded { lines, repeats: bounded }.with_filter(filter).boxed()
+        }
         LogFormat::Pretty => {
-            lines.with_ansi(std::io::stderr().is_terminal()).with_filter(filter).boxed()
+            let lines = lines.with_ansi(std::io::stderr().is_terminal());
+            Bounded { lines, repeats: bounded }.with_filter(filter).boxed()
         }
     };
     let directives = Mutex::new(config.log.clone());

@@ -15,8 +15,8 @@ use prometheus::{
 
 use super::exemplars::{Exemplars, Latency, LatencyVec};
 use super::labels::{
-    ActorName, Closed, Drill, DropReason, Label, Peer, Queue, RateScope, Target, TlsReload,
-    VerifierFinding, WitnessAnswer,
+    ActorName, Closed, Drill, DropReason, Instance, Label, Peer, Queue, RateScope, Target,
+    TlsReload, VerifierFinding, WitnessAnswer,
 };
 use super::openmetrics;
 use super::stage::Trace;
@@ -105,6 +105,23 @@ metrics! {
     uds_denied: IntCounter = counter("uds_denied_total", "Connections by users who may not");
     admin_denied: IntCounter = counter("admin_denied_total", "Requests on the admin plane without the role or the capability");
     store_bytes: IntGauge = gauge("store_bytes", "Bytes of the store, on disk or in memory");
+    rocksdb_log_syncs: IntCounter = counter("rocksdb_wal_fsyncs_total", "Fsyncs of the log of truth");
+    rocksdb_log_sync_seconds: Counter = float_counter("rocksdb_wal_fsync_seconds_total", "Time in fsyncs of the log of truth");
+    rocksdb_log_sync_quantile: GaugeVec = float_gauge_vec("rocksdb_wal_fsync_quantile_seconds", "Length of an fsync of the log of truth since the start, by share of them; 1 is the longest", &["quantile"]);
+    rocksdb_cache_bytes: IntGauge = gauge("rocksdb_block_cache_bytes", "Bytes in the block cache");
+    rocksdb_cache_bytes_max: IntGauge = gauge("rocksdb_block_cache_capacity_bytes", "Bytes that the block cache may hold");
+    rocksdb_cache_hits: Closed<Instance, IntCounter> = counter_of("rocksdb_block_cache_hits_total", "Blocks that were found in the cache");
+    rocksdb_cache_misses: Closed<Instance, IntCounter> = counter_of("rocksdb_block_cache_misses_total", "Blocks that were not");
+    rocksdb_compaction_bytes_read: Closed<Instance, IntCounter> = counter_of("rocksdb_compaction_read_bytes_total", "Bytes that compactions read");
+    rocksdb_compaction_bytes_written: Closed<Instance, IntCounter> = counter_of("rocksdb_compaction_written_bytes_total", "Bytes that compactions wrote");
+    rocksdb_compaction_bytes_pending: Closed<Instance, IntGauge> = gauge_of("rocksdb_compaction_pending_bytes", "Bytes that compactions are to rewrite, estimated");
+    rocksdb_compactions_running: Closed<Instance, IntGauge> = gauge_of("rocksdb_compactions_running", "Compactions that run");
+    rocksdb_flush_bytes: Closed<Instance, IntCounter> = counter_of("rocksdb_flush_written_bytes_total", "Bytes that flushes of memtables wrote");
+    rocksdb_flushes_running: Closed<Instance, IntGauge> = gauge_of("rocksdb_flushes_running", "Flushes that run");
+    rocksdb_memtable_bytes: Closed<Instance, IntGauge> = gauge_of("rocksdb_memtable_bytes", "Bytes in memtables that are not flushed");
+    rocksdb_stall_seconds: Closed<Instance, Counter> = float_counter_of("rocksdb_stall_seconds_total", "Time that writes were stalled");
+    rocksdb_write_stopped: Closed<Instance, IntGauge> = gauge_of("rocksdb_write_stopped", "1 while writes are stopped");
+    rocksdb_background_errors: Closed<Instance, IntGauge> = gauge_of("rocksdb_background_errors", "Errors of flushes and compactions since the instance was opened");
     breaker_open: Closed<Target, IntCounter> = counter_of("breaker_open_total", "Openings of a breaker");
     breaker_open_seconds: Closed<Target, Gauge> = float_gauge_of("breaker_open_seconds", "Length of the current opening of a breaker, 0 while closed");
     breaker_open_seconds_total: Closed<Target, Counter> = float_counter_of("breaker_open_seconds_total", "Time that a breaker was open");
@@ -200,6 +217,14 @@ fn exemplars(to: &Registered, name: &str) -> Exemplars {
     let exemplars = Exemplars::default();
     to.exemplars.lock().push((name.to_owned(), exemplars.clone()));
     exemplars
+}
+
+fn float_counter(to: &Registered, name: &str, help: &str) -> Counter {
+    add(to, Counter::new(name, help))
+}
+
+fn float_gauge_vec(to: &Registered, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
+    add(to, GaugeVec::new(Opts::new(name, help), labels))
 }
 
 fn float_gauge(to: &Registered, name: &str, help: &str) -> Gauge {

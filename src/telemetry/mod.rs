@@ -17,8 +17,8 @@ mod traces;
 pub use exemplars::{Latency, LatencyVec};
 pub use handle::Telemetry;
 pub use labels::{
-    ActorName, Closed, Drill, DropReason, Label, Peer, Queue, RateScope, Target, TlsPlane,
-    TlsReload, VerifierFinding, WitnessAnswer,
+    ActorName, Closed, Drill, DropReason, Instance, Label, Peer, Queue, RateScope, Target,
+    TlsPlane, TlsReload, VerifierFinding, WitnessAnswer,
 };
 pub use logs::{Guard, TelemetryError, init};
 pub use metrics::{LATENCY_SECONDS, Metrics};

@@ -11,10 +11,9 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tracing::callsite::Identifier;
 use tracing::span::{Attributes, Id, Record};
-use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber};
-use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::layer::{Context, Filter};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::Context;
 
 /// Lines of one place in one stretch.
 pub const LINES_MAX: u32 = 20;
@@ -100,54 +99,47 @@ impl Repeats {
     }
 }
 
-/// A filter of log lines, and behind it the bound of repeats.
-pub(super) struct Bounded<F> {
-    pub(super) filter: F,
+/// A layer that writes lines, with the bound of repeats before it. Not a filter: those of one layer that
+/// look at events trip over assertions of `tracing-subscriber` 0.3.23 in debug builds.
+pub(super) struct Bounded<L> {
+    pub(super) lines: L,
     pub(super) repeats: Repeats,
 }
 
-impl<S: Subscriber, F: Filter<S>> Filter<S> for Bounded<F> {
-    fn enabled(&self, metadata: &Metadata<'_>, context: &Context<'_, S>) -> bool {
-        self.filter.enabled(metadata, context)
+impl<S: Subscriber, L: Layer<S>> Layer<S> for Bounded<L> {
+    fn on_layer(&mut self, subscriber: &mut S) {
+        self.lines.on_layer(subscriber);
     }
 
-    fn callsite_enabled(&self, metadata: &'static Metadata<'static>) -> Interest {
-        self.filter.callsite_enabled(metadata)
-    }
-
-    fn event_enabled(&self, event: &Event<'_>, context: &Context<'_, S>) -> bool {
-        self.filter.event_enabled(event, context)
-            && self.repeats.admits(event.metadata(), Instant::now())
-    }
-
-    fn max_level_hint(&self) -> Option<LevelFilter> {
-        self.filter.max_level_hint()
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        if self.repeats.admits(event.metadata(), Instant::now()) {
+            self.lines.on_event(event, context);
+        }
     }
 
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        self.filter.on_new_span(attributes, id, context);
+        self.lines.on_new_span(attributes, id, context);
     }
 
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
-        self.filter.on_record(id, values, context);
+        self.lines.on_record(id, values, context);
     }
 
     fn on_enter(&self, id: &Id, context: Context<'_, S>) {
-        self.filter.on_enter(id, context);
+        self.lines.on_enter(id, context);
     }
 
     fn on_exit(&self, id: &Id, context: Context<'_, S>) {
-        self.filter.on_exit(id, context);
+        self.lines.on_exit(id, context);
     }
 
     fn on_close(&self, id: Id, context: Context<'_, S>) {
-        self.filter.on_close(id, context);
+        self.lines.on_close(id, context);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tracing_subscriber::Layer;
     use tracing_subscriber::layer::SubscriberExt as _;
 
     use super::*;

@@ -8,5 +8,6 @@ pub mod entries;
 pub mod keys;
 pub mod node;
 pub mod picture;
+pub mod python;
 pub mod sending;
 pub mod witness;

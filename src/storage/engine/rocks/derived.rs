@@ -10,8 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::{Mutex, RwLock};
 use rocksdb::{DB, ErrorKind, Options};
 
+use super::super::figures::InstanceFigures;
 use super::options::{self, RocksOptions, Shared};
-use super::{StoreError, backend};
+use super::{DerivedFamily, StoreError, backend, figures, handle};
 use crate::storage::files;
 
 /// Its directory in the data directory.
@@ -225,6 +226,13 @@ impl Derived {
 
     fn instance_options(&self) -> Options {
         options::derived_instance(&self.options, &self.shared)
+    }
+
+    /// Of the instance that is open now; the counters go on over its end.
+    pub(super) fn figures(&self) -> InstanceFigures {
+        let db = self.db.read();
+        let families = db.iter().flat_map(|db| DerivedFamily::ALL.map(|family| handle(db, family)));
+        figures::of_instance(&self.shared.derived_counted, db.as_ref(), families)
     }
 
     fn mark(&self, message: &str) {
