@@ -33,7 +33,7 @@ impl Pipeline {
         let used = inner.budget.used();
         metrics.inflight_requests.set(used.requests as i64);
         metrics.inflight_bytes.set(used.bytes as i64);
-        metrics.committer_lag_ms.set(inner.ages.oldest_ms(now) as i64);
+        metrics.committer_lag.set(inner.ages.oldest_ms(now) as f64 / 1e3);
         metrics.safe_mode.set(i64::from(inner.mode.get().safe_reason().is_some()));
         metrics.ingress_locked.set(i64::from(inner.mode.get().is_ingress_locked()));
         let lag = inner.reader.derived_lag() as i64;
@@ -73,13 +73,13 @@ fn measure_engine(metrics: &Metrics, figures: &Figures) {
     let syncs = &figures.log_syncs;
     raise(&metrics.rocksdb_log_syncs, syncs.count);
     raise_seconds(&metrics.rocksdb_log_sync_seconds, syncs.sum_micros);
-    for (quantile, micros) in [
-        ("0.5", syncs.p50_micros),
-        ("0.95", syncs.p95_micros),
-        ("0.99", syncs.p99_micros),
-        ("1", syncs.max_micros),
+    for (percentile, micros) in [
+        ("50", syncs.p50_micros),
+        ("95", syncs.p95_micros),
+        ("99", syncs.p99_micros),
+        ("100", syncs.max_micros),
     ] {
-        metrics.rocksdb_log_sync_quantile.with_label_values(&[quantile]).set(seconds(micros));
+        metrics.rocksdb_log_sync_percentile.with_label_values(&[percentile]).set(seconds(micros));
     }
     metrics.rocksdb_cache_bytes.set(figures.cache_bytes as i64);
     metrics.rocksdb_cache_bytes_max.set(figures.cache_bytes_max as i64);
@@ -164,7 +164,7 @@ mod tests {
         measure_engine(&metrics, &figures);
         assert_eq!(metrics.rocksdb_log_syncs.get(), 7);
         assert_eq!(metrics.rocksdb_log_sync_seconds.get(), 2.5);
-        let p99 = metrics.rocksdb_log_sync_quantile.with_label_values(&["0.99"]).get();
+        let p99 = metrics.rocksdb_log_sync_percentile.with_label_values(&["99"]).get();
         assert!((p99 - 0.0015).abs() < 1e-9, "{p99}");
         assert_eq!(metrics.rocksdb_cache_hits.of(Instance::Derived).get(), 11);
         assert_eq!(metrics.rocksdb_cache_hits.of(Instance::Truth).get(), 0);
