@@ -223,8 +223,8 @@ impl Committer {
         let Some(state) = &mut self.state else { return };
         // Only now: what was durable before needs no room to be told again.
         let entries = prepared.plan.entries_count() as u64;
-        append.set("ledger.seq", prepared.plan.first_seq as i64);
-        append.set("ledger.batch_size", entries as i64);
+        let first_seq = prepared.plan.first_seq;
+        tell(&mut append, first_seq, entries);
         if self.deps.disk.pressure() == Pressure::Refusing {
             return self.refuse_new(tickets, prepared.plan, &disk_pressure());
         }
@@ -234,6 +234,7 @@ impl Committer {
         self.deps.probe.hit(Point::CommitBeforeWrite);
         drop(append);
         let mut fsync = stages_of(&tickets, "commit.fsync");
+        tell(&mut fsync, first_seq, entries);
         // The commit point. A crash inside leaves the whole group in the log, or nothing of it.
         let written = match state.writer.write(&mut prepared) {
             Ok(written) => written,
@@ -382,6 +383,12 @@ impl Committer {
 
 fn stages_of(tickets: &[Sequenced], name: &'static str) -> Stages {
     Stages::begin(tickets.iter().map(Sequenced::trace), name)
+}
+
+/// Which group it was.
+fn tell(stages: &mut Stages, first_seq: u64, entries: u64) {
+    stages.set("ledger.seq", first_seq as i64);
+    stages.set("ledger.batch_size", entries as i64);
 }
 
 fn fault_of(error: &RecoverError) -> Fault {

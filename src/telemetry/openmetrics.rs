@@ -41,7 +41,8 @@ pub(super) fn encode<'a>(
 ) -> String {
     let mut text = String::new();
     for family in families {
-        write_family(&mut text, family, exemplars_of(family.name()))
+        let is_taken = |base: &str| families.iter().any(|other| other.name() == base);
+        write_family(&mut text, family, is_taken, exemplars_of(family.name()))
             .expect("a string takes every write");
     }
     text.push_str("# EOF\n");
@@ -51,12 +52,17 @@ pub(super) fn encode<'a>(
 fn write_family(
     text: &mut String,
     family: &MetricFamily,
+    is_taken: impl Fn(&str) -> bool,
     exemplars: Option<&Exemplars>,
 ) -> std::fmt::Result {
     let name = family.name();
     let (base, kind) = match family.get_field_type() {
-        // The suffix belongs to the sample.
-        MetricType::COUNTER => (name.strip_suffix("_total").unwrap_or(name), "counter"),
+        // The suffix belongs to the sample. Where a gauge has the name without it, as
+        // `breaker_open_seconds`, two families would have one name: the counter keeps its own, untyped.
+        MetricType::COUNTER => match name.strip_suffix("_total") {
+            Some(base) if !is_taken(base) => (base, "counter"),
+            _ => (name, "unknown"),
+        },
         MetricType::HISTOGRAM => (name, "histogram"),
         MetricType::GAUGE => (name, "gauge"),
         // None are declared: the macro of the metrics makes the three above.
@@ -68,11 +74,7 @@ fn write_family(
         let labels = labels(metric, None);
         match family.get_field_type() {
             MetricType::COUNTER => {
-                writeln!(
-                    text,
-                    "{base}_total{labels} {}",
-                    number(metric.get_counter().get_value())
-                )?;
+                writeln!(text, "{name}{labels} {}", number(metric.get_counter().get_value()))?;
             }
             MetricType::GAUGE => {
                 writeln!(text, "{base}{labels} {}", number(metric.get_gauge().get_value()))?;
@@ -178,6 +180,9 @@ mod tests {
         has("ledger_commits_total 3.0");
         has(r#"rejected_total{reason="a \"quoted\"\nreason\\"} 1.0"#);
         has("# TYPE ledger_safe_mode gauge");
+        has("# TYPE breaker_open_seconds gauge");
+        has("# TYPE breaker_open_seconds_total unknown");
+        has(r#"breaker_open_seconds_total{target="kms"} 0.0"#);
         has(r#"sequencer_batch_size_bucket{le="2.0"} 0"#);
         has(r#"sequencer_batch_size_bucket{le="4.0"} 1"#);
         has(r#"sequencer_batch_size_bucket{le="+Inf"} 1"#);

@@ -21,7 +21,7 @@ def main():
                         "labels": sample.labels,
                         "trace_id": sample.exemplar.labels["trace_id"],
                         "value": sample.exemplar.value,
-                        "time": sample.exemplar.timestamp,
+                        "time": float(sample.exemplar.timestamp),
                     })
     except ValueError as error:
         sys.exit(f"not OpenMetrics: {error}")

@@ -16,12 +16,15 @@ use crate::support::sending::{requests, send_all, spec};
 const TRACED: [(&str, &str); 2] =
     [("telemetry.otlp_endpoint", "http://127.0.0.1:9"), ("telemetry.sample_ratio", "1")];
 
+/// The durable one where it is built in.
+const PROFILE: &str = if cfg!(feature = "rocks") { "macronode" } else { "micronode" };
+
 const OPENMETRICS: &str = "accept: application/openmetrics-text;version=1.0.0,text/plain;q=0.5\r\n";
 
 /// The head and the body of what a daemon that has worked says.
 async fn scraped(headers: &str) -> (String, String) {
     let keys = Keys::new();
-    let node = Daemon::start(&keys, "macronode", &[&PATIENT, &TRACED[..]].concat());
+    let node = Daemon::start(&keys, PROFILE, &[&PATIENT, &TRACED[..]].concat());
     send_all(&node.client(&keys.master()), requests(spec(200, 1), 10)).await;
     answer(&node, &format!("GET /metrics HTTP/1.1\r\nhost: localhost\r\n{headers}"))
 }
@@ -71,6 +74,7 @@ async fn latencies_lead_to_traces_by_exemplars() {
 }
 
 /// What RocksDB counts is told, and moves.
+#[cfg(feature = "rocks")]
 #[actix_rt::test]
 async fn the_engines_own_figures_are_told() {
     let (_, text) = scraped("").await;
