@@ -1,5 +1,6 @@
 //! The daemon as a whole: opens, wires bottom-up, serves, and drains in order.
 
+mod args;
 mod attend;
 mod listen;
 mod node;
@@ -26,6 +27,7 @@ use crate::config::{Config, Profile, Sources};
 use crate::storage::files::{DirLock, FileError};
 use crate::telemetry::Telemetry;
 
+pub use self::args::Args;
 pub use self::node::{OpenError, branch_store, open, upgrade_store};
 pub use self::panics::log_panics;
 pub use self::tls::TlsError;

@@ -147,9 +147,7 @@ fn a_collector_gets_the_whole_way_of_a_batch() {
         assert_eq!(said(span, key), value, "{span} {key}");
     }
     assert!(said("prevalidator.check", "ledger.kid").is_string());
-    await_that("what was taken is counted", || {
-        counted(&node, "trace_spans_exported_total") >= 7
-    });
+    await_that("what was taken is counted", || counted(&node, "trace_spans_exported_total") >= 7);
     assert_eq!(node.stop().0, Some(0));
 }
 
