@@ -1,7 +1,7 @@
 # The everyday commands of the project. `make` lists them.
 .DEFAULT_GOAL := help
 .PHONY: help run test verify-log sim sim-long kills-long model-deep flips power lint build bench audit-bench restart overload soak upstreams \
-	doc manuals install deb clean-dev
+	doc manuals install deb clean-dev interop
 
 CARGO ?= cargo
 
@@ -17,6 +17,10 @@ test: ## run all tests
 
 verify-log: ## check a large ledger by the verifier in Python: make verify-log ENTRIES=100000
 	RON_VERIFY_ENTRIES=$(or $(ENTRIES),100000) $(CARGO) test --release --locked --test it whole::verifier
+
+interop: ## hold traces and metrics against Python's OpenTelemetry and Prometheus, and promtool
+	@scripts/setup.sh
+	scripts/interop.sh
 
 sim: ## simulate one life of the ledger with its faults: make sim SEED=7
 	RON_SIM_SEED=$(or $(SEED),1) $(CARGO) test --release --locked --lib storage::sim::nothing -- --nocapture

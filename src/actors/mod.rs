@@ -41,6 +41,7 @@ mod revoking;
 mod sequencer;
 mod signed;
 mod ticket;
+mod unpublished;
 mod upstreams;
 mod verifier;
 mod wiring;

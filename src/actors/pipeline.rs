@@ -34,7 +34,7 @@ use crate::capability::CachedVerifier;
 use crate::ledger::reason::Reject;
 use crate::storage::reader::Reader;
 use crate::storage::store::Stop;
-use crate::telemetry::{Metrics, Queue};
+use crate::telemetry::{Metrics, Queue, Trace};
 
 pub use super::admin::Order;
 pub use super::disk::Marks;
@@ -139,13 +139,25 @@ impl Pipeline {
     /// # Errors
     /// `busy` when the budget or the door is full, `draining` when the door is closed.
     pub fn submit(&self, submission: Submission) -> Result<oneshot::Receiver<Arc<Answer>>, Reject> {
+        self.submit_in(Trace::none(), submission)
+    }
+
+    /// As [`Pipeline::submit`], its way told in a trace.
+    ///
+    /// # Errors
+    /// As [`Pipeline::submit`].
+    pub fn submit_in(
+        &self,
+        trace: Trace,
+        submission: Submission,
+    ) -> Result<oneshot::Receiver<Arc<Answer>>, Reject> {
         let inner = &*self.inner;
         let Some(held) = inner.budget.try_take(submission.body_bytes as u64) else {
             inner.metrics.busy_rejections.of(Queue::Ingress).inc();
             return Err(busy());
         };
         let (sender, answer) = oneshot::channel();
-        match inner.doors.ingress.offer(Arrival { submission, sender, held }) {
+        match inner.doors.ingress.offer(Arrival { submission, sender, held, trace }) {
             Ok(()) => Ok(answer),
             Err(Refused::Full(_)) => {
                 inner.metrics.busy_rejections.of(Queue::Ingress).inc();
@@ -225,6 +237,12 @@ impl Pipeline {
     /// Every change of it from now on.
     pub fn modes(&self) -> watch::Receiver<Mode> {
         self.inner.mode.watch()
+    }
+
+    /// Whether it is in safe-mode or an upstream's breaker is not closed: each request is of interest.
+    pub fn is_in_trouble(&self) -> bool {
+        let mut breakers = self.inner.upstreams.breakers();
+        self.mode().safe_reason().is_some() || breakers.any(|breaker| !breaker.state().is_closed())
     }
 
     /// How ready the ledger is. Looks at every actor, so call it now and then.

@@ -31,6 +31,7 @@ use super::revoking::RevokedFile;
 use super::sequencer::{self, Sequencer};
 use super::signed::SignedNotes;
 use super::supervise::{self, Hooks, Lasting, Policy, Spec, Supervision};
+use super::unpublished::Unpublished;
 use super::upstreams::{Services, Upstreams};
 use super::verifier::{self, Pace, Verifier};
 use super::witnesses::{self, Watchers, Witnessed, Witnesses};
@@ -279,6 +280,7 @@ impl Pipeline {
         let orders = starter.thread()?;
         let (reader, recovery) = (store.reader(), store.stop());
         let (newest, published) = (Arc::default(), Arc::new(ArcSwapOption::empty()));
+        let unpublished = Unpublished::default();
         let witnessed = Witnessed::new(watchers.as_ref().is_some_and(|watchers| watchers.hold));
         let witnessed = Arc::new(witnessed);
         if let Some(watchers) = watchers {
@@ -317,6 +319,7 @@ impl Pipeline {
         let deps = publisher::Deps {
             signed: Arc::clone(&signed),
             newest: Arc::clone(&newest),
+            unpublished: unpublished.clone(),
             published: Arc::clone(&published),
             reader: reader.clone(),
             mode: mode.clone(),
@@ -334,6 +337,7 @@ impl Pipeline {
             signed: Arc::clone(&signed),
             publisher: publisher.clone(),
             newest,
+            unpublished,
             mode: mode.clone(),
             expire_max: settings.expire_max,
             wall_step_max: settings.wall_step_max,

@@ -20,7 +20,7 @@ use crate::actors::pipeline::Pipeline;
 use crate::capability::Peer;
 use crate::config::Config;
 use crate::http::{self, Caller, Shared};
-use crate::telemetry::TlsPlane;
+use crate::telemetry::{Telemetry, TlsPlane};
 
 /// How long a connection without a request is kept.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -72,8 +72,10 @@ pub(super) fn start(
     config: &Config,
     pipeline: &Pipeline,
     drills: Option<Arc<Drills>>,
+    telemetry: Telemetry,
 ) -> Result<Listeners, StartError> {
-    let shared = Shared::with_drills(pipeline.clone(), http::Settings::of(config), drills);
+    let settings = http::Settings::of(config);
+    let shared = Shared::of_process(pipeline.clone(), settings, drills, telemetry);
     let api = api(config, shared.clone())?;
     let (metrics, metrics_addr) = metrics_plane(config, shared.clone())?;
     let mut handles = vec![api.handle, metrics];

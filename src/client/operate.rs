@@ -4,6 +4,7 @@ use super::{Client, ClientError};
 use crate::http::caps::{CapsOut, RevokeIn};
 use crate::http::denials::{DenialsOut, DenyIn};
 use crate::http::limits::{LimitsIn, LimitsOut};
+use crate::http::telemetry::{LevelsIn, LevelsOut};
 use crate::http::upstreams::BreakersOut;
 
 impl Client {
@@ -61,5 +62,21 @@ impl Client {
     /// [`ClientError`].
     pub async fn deny(&self, deny: &DenyIn) -> Result<DenialsOut, ClientError> {
         self.give("deny", deny).await
+    }
+
+    /// What is logged and traced, over the local socket.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn levels(&self) -> Result<LevelsOut, ClientError> {
+        self.get(&["admin", "telemetry"], &[]).await
+    }
+
+    /// Sets what is logged and traced, over the local socket.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn set_levels(&self, levels: &LevelsIn) -> Result<LevelsOut, ClientError> {
+        self.give("levels", levels).await
     }
 }

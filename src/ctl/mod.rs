@@ -33,6 +33,7 @@ mod roots;
 mod send;
 mod status;
 mod supply;
+mod telemetry;
 mod top;
 mod witness;
 mod workload;
@@ -97,6 +98,10 @@ enum Command {
     #[command(subcommand)]
     Deny(deny::DenyCommand),
     #[command(subcommand)]
+    Log(telemetry::LogCommand),
+    #[command(subcommand)]
+    Traces(telemetry::TracesCommand),
+    #[command(subcommand)]
     Chaos(chaos::ChaosCommand),
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -150,6 +155,8 @@ impl Command {
             Command::Policy(command) => policy::run(command, context),
             Command::Deny(command) => deny::run(command, context).await,
             Command::Breakers(args) => breakers::run(args, context).await,
+            Command::Log(command) => telemetry::log(command, context).await,
+            Command::Traces(command) => telemetry::traces(command, context).await,
             Command::Chaos(command) => chaos::run(command, context).await,
             Command::Config(command) => config::run(command, context),
             Command::Key(command) => key::run(command, context),

@@ -223,6 +223,26 @@ label! {
 }
 
 label! {
+    /// The two instances of RocksDB.
+    Instance("instance") {
+        /// The log of the ledger.
+        Truth = "truth",
+        /// What follows from it.
+        Derived = "derived",
+    }
+}
+
+label! {
+    /// Why a span of a sampled request did not reach the collector.
+    DropReason("reason") {
+        /// Too many waited.
+        Queue = "queue",
+        /// The collector did not take it.
+        Export = "export",
+    }
+}
+
+label! {
     /// What operators do to a node on purpose.
     Drill("drill") {
         /// Kills the process, or an actor, at a point.
@@ -275,6 +295,8 @@ mod tests {
         check::<ActorName>();
         check::<Peer>();
         check::<Drill>();
+        check::<DropReason>();
+        check::<Instance>();
         check::<WitnessAnswer>();
         check::<TlsPlane>();
         check::<TlsReload>();

@@ -6,8 +6,8 @@
 use parking_lot::Mutex;
 
 use super::{
-    CommitError, DerivedBatch, DerivedFamily, Durability, Engine, Item, ScanLimit, StoreError,
-    TruthBatch, TruthFamily, Usage,
+    CommitError, DerivedBatch, DerivedFamily, Durability, Engine, Figures, Item, ScanLimit,
+    StoreError, TruthBatch, TruthFamily, Usage,
 };
 
 /// A fault, by the operation that it strikes and what the disk holds afterwards.
@@ -309,6 +309,10 @@ impl<E: Engine> Engine for Faulty<E> {
 
     fn usage(&self) -> Result<Usage, StoreError> {
         self.inner.usage()
+    }
+
+    fn figures(&self) -> Option<Figures> {
+        self.inner.figures()
     }
 }
 

@@ -9,6 +9,7 @@ mod batch;
 mod error;
 mod failing;
 mod faulty;
+mod figures;
 mod memory;
 #[cfg(feature = "rocks")]
 mod rocks;
@@ -22,6 +23,7 @@ pub use batch::{DerivedBatch, DerivedChange, DerivedFamily, TruthBatch, TruthFam
 pub use error::{CommitError, NoRoom, Resource, StoreError};
 pub use failing::{Failing, FsyncFault};
 pub use faulty::{Fault, Faulty};
+pub use figures::{Figures, InstanceFigures, LogSyncs};
 pub use memory::MemoryEngine;
 #[cfg(feature = "rocks")]
 pub use rocks::{RocksEngine, RocksOptions};
@@ -221,4 +223,9 @@ pub trait Engine: Send + Sync + 'static {
     /// # Errors
     /// When it cannot be told.
     fn usage(&self) -> Result<Usage, StoreError>;
+
+    /// What the engine tells of its own work; nothing, where it does none that is worth telling.
+    fn figures(&self) -> Option<Figures> {
+        None
+    }
 }

@@ -8,6 +8,7 @@ pub mod entries;
 pub mod keys;
 pub mod node;
 pub mod picture;
+pub mod python;
 pub mod sending;
 pub mod upstream;
 pub mod witness;

@@ -5,6 +5,7 @@
 //! skip it. Opening takes `LOCK` in the directory, so that there is one process on it.
 
 mod derived;
+mod figures;
 mod manifest;
 mod options;
 #[cfg(test)]
@@ -22,7 +23,7 @@ use self::derived::Derived;
 pub use self::options::RocksOptions;
 use self::options::Shared;
 use super::{
-    CommitError, DerivedBatch, DerivedFamily, Durability, Engine, Item, NoRoom, Resource,
+    CommitError, DerivedBatch, DerivedFamily, Durability, Engine, Figures, Item, NoRoom, Resource,
     ScanLimit, StoreError, TruthBatch, TruthFamily, Usage,
 };
 use crate::storage::files::{self, DirLock};
@@ -309,6 +310,18 @@ impl Engine for RocksEngine {
             bytes_used: space.bytes_used,
             bytes_total: space.bytes_used.saturating_add(space.bytes_free),
             bytes_own: bytes_own.min(space.bytes_used),
+        })
+    }
+
+    fn figures(&self) -> Option<Figures> {
+        let families = TruthFamily::ALL.iter().map(|family| self.truth_family(*family));
+        let counted = &self.shared.truth_counted;
+        Some(Figures {
+            truth: figures::of_instance(counted, Some(&self.truth), families),
+            derived: self.derived.figures(),
+            log_syncs: figures::log_syncs(counted),
+            cache_bytes: self.shared.cache.get_usage() as u64,
+            cache_bytes_max: self.shared.cache_bytes_max,
         })
     }
 }
