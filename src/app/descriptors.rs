@@ -14,7 +14,9 @@ const CONNECTIONS_MIN: u64 = 64;
 
 /// The process may open too few files to serve and to keep a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this process may open {limit} files and needs {need} or more: raise LimitNOFILE or `ulimit -n`")]
+#[error(
+    "this process may open {limit} files and needs {need} or more: raise LimitNOFILE or `ulimit -n`"
+)]
 pub struct TooFewDescriptors {
     /// The hard limit.
     pub limit: u64,

@@ -10,5 +10,6 @@ mod model;
 mod pipeline;
 mod seeds;
 mod supervised;
+mod supply;
 mod support;
 mod whole;

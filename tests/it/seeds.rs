@@ -9,7 +9,10 @@ use std::fs;
 
 use crate::house::{read, root};
 
-const TARGETS: &[(&str, fn(&[u8]))] = &[
+/// What a target does with its bytes.
+type Run = fn(&[u8]);
+
+const TARGETS: &[(&str, Run)] = &[
     ("canonical", targets::canonical),
     ("config", targets::config),
     ("export", targets::export),
