@@ -13,6 +13,7 @@ mod bench;
 mod cap;
 mod chaos;
 mod checkpoint;
+mod completions;
 mod config;
 mod demo;
 mod entry;
@@ -29,6 +30,7 @@ mod roots;
 mod send;
 mod status;
 mod supply;
+mod top;
 mod witness;
 mod workload;
 
@@ -63,6 +65,7 @@ enum Command {
     Demo(demo::DemoArgs),
     Bench(bench::BenchArgs),
     Status(status::StatusArgs),
+    Top(top::TopArgs),
     Roots(roots::RootsArgs),
     Account(account::AccountArgs),
     Entry(entry::EntryArgs),
@@ -93,6 +96,7 @@ enum Command {
     Key(key::KeyCommand),
     #[command(subcommand)]
     Witness(witness::WitnessCommand),
+    Completions(completions::CompletionsArgs),
 }
 
 impl Cli {
@@ -117,6 +121,8 @@ impl Command {
             Command::Demo(args) => demo::run(args, context).await,
             Command::Bench(args) => bench::run(args, context).await,
             Command::Status(args) => status::run(args, context).await,
+            Command::Top(args) => top::run(args, context).await,
+            Command::Completions(args) => completions::run(args, context),
             Command::Roots(args) => roots::run(args, context).await,
             Command::Account(args) => account::run(args, context).await,
             Command::Entry(args) => entry::run(args, context).await,

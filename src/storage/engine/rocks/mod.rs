@@ -5,6 +5,7 @@
 //! skip it. Opening takes `LOCK` in the directory, so that there is one process on it.
 
 mod derived;
+mod manifest;
 mod options;
 #[cfg(test)]
 mod tests;
@@ -67,6 +68,7 @@ impl RocksEngine {
             || {
                 let truth_options = options::truth_instance(options, &shared);
                 let families = options::truth_families(&shared);
+                is_readable(&truth_dir)?;
                 DB::open_cf_descriptors(&truth_options, &truth_dir, families)
                     .map_err(backend("open truth of"))
             },
@@ -98,6 +100,7 @@ impl RocksEngine {
         truth_options.create_if_missing(false);
         truth_options.create_missing_column_families(false);
         let families = options::truth_families(&shared);
+        is_readable(&truth_dir)?;
         let truth = DB::open_cf_descriptors_read_only(&truth_options, &truth_dir, families, false)
             .map_err(backend("open truth of"))?;
         Ok(Self {
@@ -307,6 +310,11 @@ impl Engine for RocksEngine {
             bytes_own: bytes_own.min(space.bytes_used),
         })
     }
+}
+
+/// Whether RocksDB comes back from reading which files there are.
+fn is_readable(truth: &Path) -> Result<(), StoreError> {
+    manifest::check(truth).map_err(|message| StoreError::Backend { verb: "open truth of", message })
 }
 
 /// Opens the instances side by side: each waits for the disk most of its time.
