@@ -79,7 +79,7 @@ advisories: ## hold the lock file against the database of RustSec: needs the net
 	$(CARGO) deny --locked check advisories
 
 sbom: ## list all that is in the programs, as CycloneDX
-	$(CARGO) cyclonedx --format json --override-filename ron-ledger.cdx
+	$(CARGO) cyclonedx --format json --spec-version 1.5 --override-filename ron-ledger.cdx
 
 release: ## build, list, sum and sign a release: make release KEY=release.key
 	scripts/release.sh $(KEY)
