@@ -134,7 +134,7 @@ crowd() {
     done
     local of_quiet most_ms
     of_quiet=$(median "${quiet[@]}")
-    most_ms=$(awk "BEGIN { m = 2 * $of_quiet; print m > $floor_ms ? m : $floor_ms }")
+    most_ms=$(awk "BEGIN { m = 2 * $of_quiet; print (m > $floor_ms ? m : $floor_ms) }")
     printf '  median of the quiet p99: %s ms\n' "$of_quiet"
     expect 'median p99 beside slow connections, ms' "$(median "${beside_slow[@]}")" '<=' "$most_ms"
     expect 'median p99 beside a burst, ms' "$(median "${beside_burst[@]}")" '<=' "$most_ms"
