@@ -1,7 +1,7 @@
 # The everyday commands of the project. `make` lists them.
 .DEFAULT_GOAL := help
 .PHONY: help run test verify-log sim sim-long kills-long model-deep flips power lint build bench audit-bench restart overload soak upstreams \
-	doc manuals install deb clean-dev interop
+	doors fuzz fuzz-smoke deny advisories sbom release doc manuals install deb clean-dev interop
 
 CARGO ?= cargo
 
@@ -69,6 +69,27 @@ upstreams: build ## ingest with remote upstreams, and reads while all three are 
 
 soak: build ## mixed load, kills and restarts for long, with a verdict: make soak MINUTES=30
 	scripts/soak.sh $(or $(MINUTES),30)
+
+doors: build ## certificates exchanged under load, slow connections, a burst of 10,000, with a verdict
+	scripts/doors.sh
+
+fuzz: ## fuzz each parser of bytes from outside for long: make fuzz MINUTES=15
+	scripts/fuzz.sh $$(($(or $(MINUTES),15) * 60)) $(TARGETS)
+
+fuzz-smoke: ## fuzz all of them, for a minute in all
+	scripts/fuzz.sh 6 $(TARGETS)
+
+deny: ## hold licences, sources and banned crates against deny.toml
+	$(CARGO) deny --offline --locked check bans licenses sources
+
+advisories: ## hold the lock file against the database of RustSec: needs the network
+	$(CARGO) deny --locked check advisories
+
+sbom: ## list all that is in the programs, as CycloneDX
+	$(CARGO) cyclonedx --format json --spec-version 1.5 --override-filename ron-ledger.cdx
+
+release: ## build, list, sum and sign a release: make release KEY=release.key
+	scripts/release.sh $(KEY)
 
 doc: ## build the API documentation
 	@scripts/setup.sh

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Finds what the build needs (Rust, a C++ compiler and libclang for RocksDB) and, on Debian and
 # Ubuntu, installs the last two where it may. Does nothing when all is there; changes no settings.
+# With --checks also what only checks need: systemd-analyze, on Debian and Ubuntu.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -78,6 +79,9 @@ check_rust
 missing=()
 has_cxx || missing+=(g++)
 { has_libclang && has_clang_headers; } || missing+=(libclang-dev)
+if [ "${1:-}" = --checks ] && command -v apt-get >/dev/null; then
+    command -v systemd-analyze >/dev/null || missing+=(systemd)
+fi
 [ "${#missing[@]}" -eq 0 ] && exit 0
 install_packages "${missing[@]}"
 has_cxx || die "there is still no C++ compiler: install one, or point CXX at it"

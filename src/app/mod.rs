@@ -2,6 +2,7 @@
 
 mod args;
 mod attend;
+mod descriptors;
 mod listen;
 mod node;
 mod notify;
@@ -29,6 +30,7 @@ use crate::storage::files::{DirLock, FileError};
 use crate::telemetry::Telemetry;
 
 pub use self::args::Args;
+pub use self::descriptors::TooFewDescriptors;
 pub use self::node::{OpenError, branch_store, open, upgrade_store};
 pub use self::panics::log_panics;
 pub use self::services::ServicesError;
@@ -84,6 +86,9 @@ pub enum StartError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// File descriptors.
+    #[error(transparent)]
+    Descriptors(#[from] TooFewDescriptors),
     /// The local socket.
     #[error("cannot listen on {} (uds.path): {source}", path.display())]
     Socket {

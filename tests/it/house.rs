@@ -5,6 +5,7 @@ mod arrows;
 mod docs;
 mod shape;
 mod source;
+pub mod units;
 
 use std::collections::BTreeSet;
 use std::fs;

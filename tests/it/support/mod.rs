@@ -2,6 +2,7 @@
 //! daemon as a process of its own, entries to send, and what a ledger shows when it is read back.
 
 pub mod certificates;
+pub mod collector;
 pub mod daemon;
 pub mod drill;
 pub mod entries;
