@@ -90,8 +90,8 @@ fn metrics() -> Vec<Step> {
         serves("journalctl -u ron-ledger -f", "ready=1").code(130),
         ends("ron-ledgerctl log level info,ron_ledger::actors=debug", "ron_ledger::actors=debug"),
         ends("ron-ledgerctl log show", "ron_ledger::actors=debug"),
-        ends("ron-ledgerctl traces ratio 0.1", "0.1"),
-        ends("ron-ledgerctl traces show", "0.1"),
+        ends("ron-ledgerctl traces ratio 0.1", "10 %"),
+        ends("ron-ledgerctl traces show", "10 %"),
     ]
 }
 

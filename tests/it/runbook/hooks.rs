@@ -1,9 +1,13 @@
 //! What an operator, or a client, has done before a command of the page.
 
 use rcgen::SanType;
+use ron_ledger::client::unit::to_wire;
+use ron_ledger::ledger::entry::{Entry, EntryId};
+use ron_ledger::ledger::names::KeyName;
 
-use super::sandbox::Sandbox;
+use super::sandbox::{PROFILE, Sandbox};
 use crate::support::certificates::Certificates;
+use crate::support::entries::mint;
 
 const CONFIG: &str = "/etc/ron/ledger.toml";
 
@@ -34,7 +38,9 @@ fn restarted(sandbox: &Sandbox) {
 }
 
 fn until_ready(sandbox: &Sandbox) {
-    sandbox.must("for i in {1..200}; do ron-ledgerctl -q status && exit; sleep 0.1; done; exit 1");
+    sandbox.must(
+        "for i in {1..200}; do ron-ledgerctl status >up 2>&1 && exit; sleep 0.1; done; exit 1",
+    );
 }
 
 /// A token for everything, once.
@@ -46,13 +52,21 @@ fn token(sandbox: &Sandbox) {
 /// The ledger has entries enough for the numbers on the page.
 pub fn entries(sandbox: &mut Sandbox) {
     token(sandbox);
-    let send = "ron-ledgerctl workload --send --entries 5000 --token-file writer.token";
+    let send = "ron-ledgerctl workload --send --entries 6000 --token-file writer.token";
     sandbox.must(send);
-    sandbox.must(&format!(
-        "echo '{{\"id\":\"{ID}\",\"ts\":1700000000000,\"kind\":\"Mint\",\"account\":\"acct:shop/1\",\
-         \"amount\":\"5\",\"asset\":\"RON\",\"nonce\":\"AAAAAAAAAAAAAAAAAAAAAQ==\",\"kid\":\"root-1\",\
-         \"capability_ref\":\"writer\"}}' | tee entry.json > entries.jsonl"
-    ));
+    // Sent again, it is the same one.
+    if !sandbox.path("entries.jsonl").exists() {
+        let own = Entry {
+            id: EntryId::from_bytes(
+                u128::from_str_radix(&ID.replace('-', ""), 16).unwrap().to_be_bytes(),
+            ),
+            capability: KeyName::new("writer").unwrap(),
+            ..mint("acct:shop/1", 5)
+        };
+        let own = serde_json::to_string(&to_wire(&own)).unwrap();
+        sandbox.write("entry.json", &own);
+        sandbox.write("entries.jsonl", &format!("{own}\n"));
+    }
     sandbox.must("ron-ledgerctl ingest --strict --file entries.jsonl --token-file writer.token");
     published(sandbox);
 }
@@ -60,13 +74,17 @@ pub fn entries(sandbox: &mut Sandbox) {
 /// The last root is signed.
 fn published(sandbox: &Sandbox) {
     sandbox.must(&format!(
-        "for i in {{1..200}}; do ron-ledgerctl -q receipt --id {ID} --out waited && exit; sleep 0.1; \
+        "for i in {{1..200}}; do ron-ledgerctl receipt --id {ID} --out waited --token-file writer.token 2>waited && exit; sleep 0.1; \
          done; exit 1"
     ));
 }
 
+/// The verifier key; of a micronode, whose key is new at each start, by the only way there is.
 pub fn vkey(sandbox: &mut Sandbox) {
-    sandbox.must("ron-ledgerctl key show --config /etc/ron/ledger.toml > ledger.vkey");
+    sandbox.must(match PROFILE {
+        "macronode" => "ron-ledgerctl key show --config /etc/ron/ledger.toml > ledger.vkey",
+        _ => "curl -s $RON_LEDGER_URL/version | grep -o 'ledger.example[^\"]*+[^\"]*' | head -1 > ledger.vkey",
+    });
 }
 
 pub fn auditor(sandbox: &mut Sandbox) {
@@ -74,6 +92,16 @@ pub fn auditor(sandbox: &mut Sandbox) {
         "ron-ledgerctl cap mint --config /etc/ron/ledger.toml --id auditor --expires 1h \
          --action read --out auditor.token",
     );
+}
+
+/// A daemon with entries, and the tokens and the key that an auditor has. What was issued before may have
+/// been revoked; of a micronode nothing has outlived the restarts.
+pub fn audited(sandbox: &mut Sandbox) {
+    started(sandbox);
+    sandbox.must("rm -f writer.token auditor.token");
+    entries(sandbox);
+    auditor(sandbox);
+    vkey(sandbox);
 }
 
 pub fn stopped(sandbox: &mut Sandbox) {
@@ -158,8 +186,4 @@ pub fn another_name(sandbox: &mut Sandbox) {
         .replace("origin = \"ledger.example/1\"", "origin = \"ledger.example/2\"")
         .replace("/signing\"", "/signing-2\"");
     sandbox.write(CONFIG, &own);
-}
-
-pub fn witnessed(sandbox: &mut Sandbox) {
-    sandbox.must("cp ledger.vkey kept.vkey");
 }

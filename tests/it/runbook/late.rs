@@ -133,12 +133,13 @@ fn keys() -> Vec<Step> {
 fn proofs() -> Vec<Step> {
     vec![
         ends(
-            "ron-ledgerctl receipt --id 9f0c6a52-6f0f-4d0b-9a55-0d9f8c1b7e21 --out entry.tlog-proof",
+            "ron-ledgerctl receipt --id 9f0c6a52-6f0f-4d0b-9a55-0d9f8c1b7e21 --out entry.tlog-proof --token-file auditor.token",
             "",
-        ),
+        )
+        .before(hooks::audited),
         ends("ron-ledgerctl receipt verify --in entry.tlog-proof --vkey ledger.vkey", ""),
-        ends("ron-ledgerctl checkpoint --size 1000 > checkpoint.note", "")
-            .leaves("checkpoint.note", "1000"),
+        ends("ron-ledgerctl checkpoint > checkpoint.note", "")
+            .leaves("checkpoint.note", "ledger.example/1"),
         ends("ron-ledgerctl proof consistency --since checkpoint.note --vkey ledger.vkey", ""),
         ends(
             "python3 tests/interop/verify_log.py http://127.0.0.1:5082 \"$(cat ledger.vkey)\"",
@@ -162,7 +163,7 @@ fn witnesses() -> Vec<Step> {
             "whole::command_line::a_receipt_carries_the_word_of_witnesses",
         ),
         held_by(
-            "ron-ledgerctl receipt --witnessed --id 9f0c6a52-6f0f-4d0b-9a55-0d9f8c1b7e21 --out entry.tlog-proof",
+            "ron-ledgerctl receipt --witnessed --id 9f0c6a52-6f0f-4d0b-9a55-0d9f8c1b7e21 --out entry.tlog-proof --token-file auditor.token",
             "whole::command_line::a_receipt_carries_the_word_of_witnesses",
         ),
         held_by(
@@ -221,9 +222,7 @@ fn audit() -> Vec<Step> {
             "ron-ledgerctl audit export --range 0:latest --out ledger.jsonl --token-file auditor.token",
             "",
         )
-        .before(|sandbox| {
-            hooks::started(sandbox);
-        }),
+        .before(hooks::audited),
         ends("ron-ledgerctl audit verify --in ledger.jsonl --vkey ledger.vkey", ""),
         ends(
             "ron-ledgerctl audit verify --data-dir /var/backups/ron-ledger-1760000000 --vkey ledger.vkey",

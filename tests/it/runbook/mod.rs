@@ -10,11 +10,12 @@ mod sandbox;
 mod step;
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use crate::house;
 use page::{Line, commands};
 use sandbox::{PROFILE, Sandbox};
-use step::{Chapter, Kind, Step};
+use step::{Chapter, Kind, SOON, Step};
 
 fn chapters() -> Vec<Chapter> {
     early::chapters().into_iter().chain(late::chapters()).collect()
@@ -67,7 +68,7 @@ fn each_command_of_the_runbook_does_what_it_says() {
                 before(&mut sandbox);
             }
             run += 1;
-            if let Err(what) = step.check(&mut sandbox, &shell) {
+            if let Err(what) = step.check(&mut sandbox, &shell, SOON) {
                 writeln!(failures, "# {section}\n$ {}\n{what}\n", step.command).unwrap();
             }
             if step.command.starts_with("umask ") {
@@ -82,7 +83,7 @@ fn each_command_of_the_runbook_does_what_it_says() {
 #[test]
 fn a_step_that_is_not_kept_is_told() {
     let mut sandbox = Sandbox::new();
-    let mut told = |step: Step| step.check(&mut sandbox, "").unwrap_err();
+    let mut told = |step: Step| step.check(&mut sandbox, "", Duration::ZERO).unwrap_err();
     assert!(told(step::ends("echo a", "b")).contains("does not say `b`"));
     assert!(told(step::ends("false", "")).contains("ends with Some(1)"));
     assert!(told(step::ends("true", "").logs("up")).contains("no line of the log"));

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::net::TcpListener;
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -179,7 +179,9 @@ impl Sandbox {
     /// Runs what is no command of the page and has to go well.
     pub fn must(&self, script: &str) -> String {
         let done = self.run(script);
-        assert_eq!(done.code, Some(0), "{script}: {}\n{}", done.said, self.journal());
+        let journal = self.journal();
+        let lines: Vec<&str> = journal.lines().rev().take(5).collect();
+        assert_eq!(done.code, Some(0), "{script}: {}\nlast in the log: {lines:#?}", done.said);
         done.said
     }
 
@@ -204,7 +206,10 @@ impl Sandbox {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        Done { code: child.wait().unwrap().code(), said: text() }
+        let status = child.wait().unwrap();
+        // As a shell tells of a signal.
+        let code = status.code().or_else(|| Some(128 + status.signal()?));
+        Done { code, said: text() }
     }
 }
 

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::sandbox::{Done, PROFILE, Sandbox};
 
-/// What follows an answer by itself, like a published root, is there by then.
-const SOON: Duration = Duration::from_secs(20);
+/// What follows by itself, like a published root, is there by then.
+pub const SOON: Duration = Duration::from_secs(20);
 
 /// The steps under one heading, in the order of the page.
 pub type Chapter = (&'static str, Vec<Step>);
@@ -99,13 +99,13 @@ impl Step {
         can && (!self.is_durable || PROFILE == "macronode")
     }
 
-    /// Runs it in this shell.
+    /// Runs it in this shell. What follows it by itself has as long as `soon`.
     ///
     /// # Errors
     /// What did not become of it.
-    pub fn check(&self, sandbox: &mut Sandbox, shell: &str) -> Result<(), String> {
+    pub fn check(&self, sandbox: &mut Sandbox, shell: &str, soon: Duration) -> Result<(), String> {
         let said_before = sandbox.journal().len();
-        let until = Instant::now() + SOON;
+        let until = Instant::now() + soon;
         let attempt = || match self.kind {
             Kind::Ends { code } => {
                 self.judge(sandbox, &sandbox.run(&format!("{shell}{}", self.command)), code)
@@ -134,6 +134,9 @@ impl Step {
 
     fn judge(&self, sandbox: &Sandbox, done: &Done, code: i32) -> Result<(), String> {
         let said = &done.said;
+        if std::env::var_os("SHOW").is_some() {
+            eprintln!("$ {}\n{}", self.command, said.chars().take(500).collect::<String>());
+        }
         if done.code != Some(code) {
             return Err(format!("ends with {:?}, not {code}:\n{said}", done.code));
         }
