@@ -50,8 +50,8 @@ fn first_start() -> Vec<Step> {
         ),
         ends("systemctl daemon-reload", ""),
         ends("systemctl enable --now ron-ledger", "").logs("ready=1"),
-        ends("ron-ledgerctl status", "ready"),
-        ends("curl -s http://127.0.0.1:9909/readyz", "\"ready\":true"),
+        ends("ron-ledgerctl status", " ready              true").comes(),
+        ends("curl -s http://127.0.0.1:9909/readyz", "\"ready\":true").comes(),
         ends("ron-ledgerctl init --dev", "localhost/ron-ledger-dev+").before(hooks::stopped),
         serves("ron-ledgerd --config configs/ledger.dev.toml", "ready=1"),
     ]
@@ -100,10 +100,10 @@ fn safe_mode() -> Vec<Step> {
         ends("ron-ledgerctl safe-mode status", "operator")
             .before(|sandbox| _ = sandbox.must("ron-ledgerctl safe-mode enter")),
         ends("ron-ledgerctl safe-mode clear", "ready"),
-        ends("curl -s http://127.0.0.1:9909/readyz", "\"ready\":true"),
+        ends("curl -s http://127.0.0.1:9909/readyz", "\"ready\":true").comes(),
         ends("systemctl restart ron-ledger", "").logs("ready=1"),
-        ends("ron-ledgerctl status", "ready").comes(),
-        ends("ron-ledgerctl checkpoint --verifier-key ledger.vkey", "")
+        ends("ron-ledgerctl status", " ready              true").comes(),
+        ends("ron-ledgerctl checkpoint --verifier-key ledger.vkey", "ledger.example/1")
             .before(|sandbox| {
                 hooks::vkey(sandbox);
                 hooks::entries(sandbox);
@@ -140,7 +140,10 @@ fn gap() -> Vec<Step> {
 
 fn breakers() -> Vec<Step> {
     vec![
-        ends("ron-ledgerctl breakers", "").before(hooks::unbarred),
-        ends("curl -s http://127.0.0.1:9909/metrics | grep -E '^(breaker_|upstream_calls)'", ""),
+        ends("ron-ledgerctl breakers", " kms     local  closed").before(hooks::unbarred),
+        ends(
+            "curl -s http://127.0.0.1:9909/metrics | grep -E '^(breaker_|upstream_calls)'",
+            "breaker_open_total{target=\"kms\"} 0",
+        ),
     ]
 }

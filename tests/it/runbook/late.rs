@@ -93,7 +93,8 @@ fn keys() -> Vec<Step> {
             "runuser -u ron-ledger -- ron-ledgerctl cap mint --config /etc/ron/ledger.toml --id shop-1 \
              --action transfer,read --account-prefix acct:shop/ --expires 7d > shop.token",
             "",
-        ),
+        )
+        .owners("shop.token"),
         ends(
             "ron-ledgerctl cap attenuate --token-file shop.token --amount-max 1000 --expires 10m --out narrow.token",
             "narrow.token",
@@ -112,7 +113,7 @@ fn keys() -> Vec<Step> {
         )
         .durable()
         .leaves("ledger.vkey", "ledger.example/1+"),
-        ends("ron-ledgerctl checkpoint --verifier-key ledger.vkey", "").durable(),
+        ends("ron-ledgerctl checkpoint --verifier-key ledger.vkey", "ledger.example/1").durable(),
         ends(
             "runuser -u ron-ledger -- ron-ledgerctl key rotate --config /etc/ron/ledger.toml",
             "ledger.example/1+",
@@ -124,7 +125,7 @@ fn keys() -> Vec<Step> {
         ),
         ends(
             "runuser -u ron-ledger -- ron-ledgerctl key retire --config /etc/ron/ledger.toml",
-            "",
+            "retired",
         ),
         ends("systemctl restart ron-ledger", "").logs("ready=1"),
     ]
@@ -134,16 +135,16 @@ fn proofs() -> Vec<Step> {
     vec![
         ends(
             "ron-ledgerctl receipt --id 9f0c6a52-6f0f-4d0b-9a55-0d9f8c1b7e21 --out entry.tlog-proof --token-file auditor.token",
-            "",
+            "wrote entry.tlog-proof",
         )
         .before(hooks::audited),
-        ends("ron-ledgerctl receipt verify --in entry.tlog-proof --vkey ledger.vkey", ""),
+        ends("ron-ledgerctl receipt verify --in entry.tlog-proof --vkey ledger.vkey", "9f0c6a52"),
         ends("ron-ledgerctl checkpoint > checkpoint.note", "")
             .leaves("checkpoint.note", "ledger.example/1"),
-        ends("ron-ledgerctl proof consistency --since checkpoint.note --vkey ledger.vkey", ""),
+        ends("ron-ledgerctl proof consistency --since checkpoint.note --vkey ledger.vkey", "the ledger has only grown"),
         ends(
             "python3 tests/interop/verify_log.py http://127.0.0.1:5082 \"$(cat ledger.vkey)\"",
-            "",
+            "verified: ",
         ),
     ]
 }
@@ -220,17 +221,17 @@ fn audit() -> Vec<Step> {
     vec![
         ends(
             "ron-ledgerctl audit export --range 0:latest --out ledger.jsonl --token-file auditor.token",
-            "",
+            " entries              1 to ",
         )
         .before(hooks::audited),
-        ends("ron-ledgerctl audit verify --in ledger.jsonl --vkey ledger.vkey", ""),
+        ends("ron-ledgerctl audit verify --in ledger.jsonl --vkey ledger.vkey", "without a finding"),
         ends(
             "ron-ledgerctl audit verify --data-dir /var/backups/ron-ledger-1760000000 --vkey ledger.vkey",
-            "",
+            "without a finding",
         )
         .before(hooks::old_copy)
         .durable(),
-        ends("ron-ledgerctl audit compare ledger.jsonl http://10.0.0.8:5082", ""),
+        ends("ron-ledgerctl audit compare ledger.jsonl http://10.0.0.8:5082", " the same "),
     ]
 }
 

@@ -6,6 +6,8 @@ mod early;
 mod hooks;
 mod late;
 mod page;
+mod provoked;
+mod rows;
 mod sandbox;
 mod step;
 

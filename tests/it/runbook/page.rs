@@ -36,7 +36,7 @@ pub fn commands(page: &str) -> Vec<Line> {
     found
 }
 
-/// The first cells of the tables whose header begins with one of these, in order.
+/// The rows of the tables whose header begins with one of these, in order.
 pub fn rows(page: &str, headers: &[&str]) -> Vec<Line> {
     let (mut section, mut found, mut wanted) = (String::new(), Vec::new(), false);
     let lines: Vec<&str> = page.lines().collect();
@@ -49,7 +49,7 @@ pub fn rows(page: &str, headers: &[&str]) -> Vec<Line> {
         if lines.get(at + 1).is_some_and(|next| next.starts_with("|---")) {
             wanted = headers.contains(&cell);
         } else if wanted {
-            found.push(line(&section, cell));
+            found.push(line(&section, row));
         }
     }
     found
@@ -67,5 +67,5 @@ fn a_page_is_taken_apart() {
         texts(commands(page)),
         [pair("One", "a b"), pair("One", "c # d"), pair("Two", "x = 1\n\ny = 2")]
     );
-    assert_eq!(texts(rows(page, &["reason"])), [pair("Two", "`r`")]);
+    assert_eq!(texts(rows(page, &["reason"])), [pair("Two", "`r` | x |")]);
 }

@@ -1,5 +1,6 @@
 //! One command of `RUNBOOK.md` and what has to become of it.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use super::sandbox::{Done, PROFILE, Sandbox};
@@ -28,6 +29,7 @@ pub struct Step {
     pub before: Option<fn(&mut Sandbox)>,
     phrase: &'static str,
     leaves: Option<(&'static str, &'static str)>,
+    owners: Option<&'static str>,
     logs: Option<&'static str>,
     is_durable: bool,
     /// The text says that it comes to that by itself: asked again for a while.
@@ -35,8 +37,8 @@ pub struct Step {
 }
 
 fn step(command: &'static str, kind: Kind, phrase: &'static str) -> Step {
-    let (before, leaves, logs) = (None, None, None);
-    Step { command, kind, before, phrase, leaves, logs, is_durable: false, comes: false }
+    let (before, leaves, owners, logs) = (None, None, None, None);
+    Step { command, kind, before, phrase, leaves, owners, logs, is_durable: false, comes: false }
 }
 
 /// It ends with 0 and says this phrase.
@@ -73,6 +75,12 @@ impl Step {
     /// It leaves a file with this in it.
     pub fn leaves(mut self, file: &'static str, phrase: &'static str) -> Self {
         self.leaves = Some((file, phrase));
+        self
+    }
+
+    /// It leaves a file that nobody else can read.
+    pub fn owners(mut self, file: &'static str) -> Self {
+        self.owners = Some(file);
         self
     }
 
@@ -134,14 +142,18 @@ impl Step {
 
     fn judge(&self, sandbox: &Sandbox, done: &Done, code: i32) -> Result<(), String> {
         let said = &done.said;
-        if std::env::var_os("SHOW").is_some() {
-            eprintln!("$ {}\n{}", self.command, said.chars().take(500).collect::<String>());
-        }
         if done.code != Some(code) {
             return Err(format!("ends with {:?}, not {code}:\n{said}", done.code));
         }
         if !said.contains(self.phrase) {
             return Err(format!("does not say `{}`:\n{said}", self.phrase));
+        }
+        if let Some(file) = self.owners {
+            let mode =
+                std::fs::metadata(sandbox.path(file)).map(|it| it.permissions().mode() & 0o777);
+            if mode.as_ref().ok() != Some(&0o600) {
+                return Err(format!("{file} is open to others: {mode:?}"));
+            }
         }
         match self.leaves {
             Some((file, phrase)) if !sandbox.read(file).contains(phrase) => {
