@@ -246,6 +246,7 @@ fn each_metric_of_a_row_is_looked_at_by_its_tests() {
             ROWS.iter().find(|(beginning, _)| line.text.starts_with(beginning)).unwrap();
         let texts: Vec<String> = provoking.iter().map(|test| file_of(test)).collect();
         for metric in metrics_of(&line.text) {
+            // Tests in the same process know it without its unit.
             let stem = metric.trim_end_matches("_total").trim_end_matches("_seconds");
             let seen = texts.iter().any(|text| text.contains(stem));
             assert!(seen, "none of {provoking:?} looks at {metric}");
