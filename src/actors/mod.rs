@@ -22,6 +22,7 @@ pub mod drills;
 pub mod pipeline;
 
 mod ages;
+mod archiver;
 mod clock;
 mod committer;
 mod disk;
@@ -36,6 +37,7 @@ mod refusal;
 mod revoking;
 mod sequencer;
 mod signed;
+mod snapshots;
 mod ticket;
 mod verifier;
 mod wiring;

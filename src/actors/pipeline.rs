@@ -12,6 +12,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::admin::{Admin, Command};
 use super::ages::Ages;
+use super::archiver::Archived;
 use super::breaker::BreakerHandle;
 use super::budget::Budget;
 use super::committer::{Committer, Settle};
@@ -36,11 +37,13 @@ use crate::storage::store::Stop;
 use crate::telemetry::{Metrics, Queue};
 
 pub use super::admin::Order;
+pub use super::archiver::ArchiveTo;
 pub use super::disk::Marks;
 pub use super::limits::{CAPABILITY_BUCKETS_MAX, RATE_MAX, Rates};
 pub use super::publisher::Published;
 pub use super::revoking::{RevokeError, RevokedFile, RevokedFileError};
 pub use super::signed::{LogKeys, SIGNED_FILE, SignedError, SignedNotes};
+pub use super::snapshots::SnapshotsError;
 pub use super::ticket::{Answer, Bearer, Submission};
 pub use super::verifier::Pace;
 pub use super::wiring::{Parts, Settings};
@@ -112,6 +115,7 @@ pub(super) struct Inner {
     pub(super) reader: Reader,
     pub(super) published: Arc<ArcSwapOption<Published>>,
     pub(super) witnessed: Arc<Witnessed>,
+    pub(super) archived: Arc<Archived>,
     pub(super) signed: Arc<SignedNotes>,
     pub(super) capabilities: Arc<CachedVerifier>,
     pub(super) limits: Arc<Limits>,
@@ -228,6 +232,7 @@ impl Pipeline {
             (!clock_ok).then(|| "the wall clock stepped; holds do not expire".to_owned()),
             is_ingress_locked.then(|| "the network is closed to writes".to_owned()),
             inner.witnessed.is_late().then(|| "too few witnesses have cosigned".to_owned()),
+            inner.archived.is_late().then(|| "the archive is behind".to_owned()),
         ];
         let reason = amiss.into_iter().flatten().next();
         Readiness {

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 
 use super::admin::Admin;
 use super::ages::Ages;
+use super::archiver::{self, ArchiveTo, Archived, Archiver};
 use super::breaker::{self, BreakerHandle, Target};
 use super::budget::{Budget, Usage};
 use super::committer::{self, Committer};
@@ -43,6 +44,9 @@ const LOOKS: u32 = 2;
 
 /// Nobody writes to the witnesses' actor: it looks by itself.
 const WITNESSES: u32 = 1;
+
+/// Nor to the archiver.
+const ARCHIVER: u32 = 1;
 
 /// Nor to the verifier.
 const VERIFIER: u32 = 1;
@@ -135,6 +139,8 @@ pub struct Parts {
     pub revoked_file: Option<RevokedFile>,
     /// Who is to cosign them.
     pub watchers: Option<Watchers>,
+    /// Where what is published is kept besides.
+    pub archive: Option<ArchiveTo>,
     /// The mode to begin in.
     pub mode: ModeCell,
     /// Where everything is counted.
@@ -182,6 +188,7 @@ fn label_of(name: &str) -> Option<ActorName> {
         "admin" => ActorName::Admin,
         "witnesses" => ActorName::Witnesses,
         "verifier" => ActorName::Verifier,
+        "archiver" => ActorName::Archiver,
         other if other.starts_with("breaker") => ActorName::Breaker,
         _ => return None,
     })
@@ -235,8 +242,8 @@ impl Pipeline {
     /// # Errors
     /// When the system gives no threads.
     pub fn start(parts: Parts, settings: &Settings) -> std::io::Result<Pipeline> {
-        let Parts { store, signed, watchers, capabilities, revoked_file, mode, metrics, probe } =
-            parts;
+        let Parts { store, signed, watchers, archive, capabilities, revoked_file, .. } = parts;
+        let Parts { mode, metrics, probe, .. } = parts;
         let hooks = Arc::new(Watch { mode: mode.clone(), metrics: Arc::clone(&metrics) });
         let mut starter =
             Starter { policy: settings.policy, hooks, cares: Vec::new(), threads: Vec::new() };
@@ -266,6 +273,24 @@ impl Pipeline {
             };
             let build = || Witnesses { deps, state: witnesses::State::default() };
             starter.start(&at, "witnesses", WITNESSES, build);
+        }
+        let archived = Arc::new(Archived::new(archive.as_ref()));
+        if let Some(to) = archive {
+            // Writes wait for the first round.
+            let _ = mode.apply(Event::CheckStarted(Checker::Archive));
+            let at = starter.thread()?;
+            let deps = archiver::Deps {
+                to,
+                signed: Arc::clone(&signed),
+                published: Arc::clone(&published),
+                archived: Arc::clone(&archived),
+                reader: reader.clone(),
+                mode: mode.clone(),
+                metrics: Arc::clone(&metrics),
+                probe: probe.clone(),
+            };
+            let build = || Archiver { deps, state: archiver::State::default() };
+            starter.start(&at, "archiver", ARCHIVER, build);
         }
         if settings.verifier.entries_per_second > 0 {
             let at = starter.thread()?;
@@ -381,6 +406,7 @@ impl Pipeline {
                 reader,
                 published,
                 witnessed,
+                archived,
                 signed,
                 capabilities,
                 limits,

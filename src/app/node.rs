@@ -10,9 +10,11 @@ use crate::accumulator::{HashAlgo, KeyError, NOTE_BYTES_MAX, Signer};
 use crate::actors::drills::{self, Drills};
 use crate::actors::mode::{Mode, ModeCell, ModeFile, ModeFileError};
 use crate::actors::pipeline::{
-    LogKeys, Parts, Pipeline, RevokedFile, RevokedFileError, Settings, SignedError, SignedNotes,
+    ArchiveTo, LogKeys, Parts, Pipeline, RevokedFile, RevokedFileError, Settings, SignedError,
+    SignedNotes,
 };
 use crate::actors::probe::Probe;
+use crate::backup::target::{Target, TargetError};
 use crate::capability::{
     CachedVerifier, Keyring, KeyringError, SigningKeyError, SigningKeys, Verifier,
 };
@@ -70,6 +72,9 @@ pub enum OpenError {
     /// The witnesses.
     #[error("witness.policy_file: {0}")]
     Watchers(#[from] WatchersError),
+    /// The archive.
+    #[error("archive.url: {0}")]
+    Archive(#[from] TargetError),
     /// The checkpoint that the ledger must contain.
     #[error("--at-least {}: {error}", path.display())]
     AtLeast {
@@ -197,8 +202,13 @@ fn open_around(
         lag: Lag { flush: config.derived.flush_entries, max: config.derived.max_lag_entries },
     };
     let watchers = watchers(&config.witness)?;
+    let archive = &config.archive;
+    let open = |url: &String| Target::open(url, true, archive.timeout);
+    let target = archive.url.as_ref().map(open).transpose()?;
+    let archive = target.map(|target| ArchiveTo { target, interval: archive.interval });
     let parts = Parts {
         watchers,
+        archive,
         store: Arc::new(Store::open(around(engine), genesis, options)?),
         signed: Arc::new(signed),
         capabilities: Arc::new(verifier),

@@ -6,9 +6,11 @@
 //! [`restore`] makes a data directory of either or both; whoever follows a ledger reads the archive by
 //! [`archive::Archive`] and hands its groups to [`Follower`](crate::storage::follow::Follower).
 
-
-
+pub mod archive;
+pub mod check;
+pub mod restore;
 pub mod segment;
+pub mod snapshot;
 
 pub mod statement;
 pub mod target;

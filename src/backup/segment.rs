@@ -109,7 +109,8 @@ mod tests {
         };
         let gap = encode(&[group(1, &[b"a"]), group(3, &[b"b"])]).unwrap();
         assert!(decode(&gap).unwrap_err().to_string().contains("entry 3"));
-        let whole = zstd::bulk::decompress(&encode(&[group(1, &[b"a"])]).unwrap(), 1 << 20).unwrap();
+        let whole =
+            zstd::bulk::decompress(&encode(&[group(1, &[b"a"])]).unwrap(), 1 << 20).unwrap();
         for length in MAGIC.len() + 1..whole.len() {
             check(&whole[..length], "ends within");
         }

@@ -4,6 +4,7 @@
 //! then checks the relations between values. They are apart so that `config print` can show where a
 //! wrong value came from.
 
+mod archive;
 mod layer;
 mod load;
 mod model;
@@ -12,6 +13,7 @@ mod roles;
 mod units;
 mod validate;
 
+pub use archive::ArchiveConfig;
 pub use load::{ConfigError, DEFAULTS, Loaded, Origin, Setting, Sources};
 pub use model::*;
 pub use roles::{CertName, RoleSet, Roles};

@@ -133,6 +133,8 @@ pub struct Config {
     pub witness: WitnessConfig,
     /// How the store is read again.
     pub verifier: VerifierConfig,
+    /// `[archive]`
+    pub archive: super::ArchiveConfig,
     /// What the ledger's policy allows.
     pub governance: GovernanceConfig,
     /// How safe-mode ends.
@@ -396,7 +398,6 @@ section! {
         open_reads: bool,
     }
 }
-
 section! {
     /// `[tlog]`
     TlogConfig {

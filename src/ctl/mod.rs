@@ -8,6 +8,7 @@ mod error;
 mod ui;
 
 mod account;
+mod archive;
 mod audit;
 mod bench;
 mod cap;
@@ -27,6 +28,7 @@ mod proof;
 mod receipt;
 mod roots;
 mod send;
+mod snapshot;
 mod status;
 mod supply;
 mod witness;
@@ -86,6 +88,10 @@ enum Command {
     #[command(subcommand)]
     Limits(limits::LimitsCommand),
     #[command(subcommand)]
+    Snapshot(snapshot::SnapshotCommand),
+    #[command(subcommand)]
+    Archive(archive::ArchiveCommand),
+    #[command(subcommand)]
     Chaos(chaos::ChaosCommand),
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -133,6 +139,8 @@ impl Command {
             Command::Ingress(command) => operate::ingress(command, context).await,
             Command::Drain(_) => operate::give(OrderName::Drain, false, context).await,
             Command::Limits(command) => limits::run(command, context).await,
+            Command::Snapshot(command) => snapshot::run(command, context).await,
+            Command::Archive(command) => archive::run(command, context).await,
             Command::Chaos(command) => chaos::run(command, context).await,
             Command::Config(command) => config::run(command, context),
             Command::Key(command) => key::run(command, context),

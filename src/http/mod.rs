@@ -11,6 +11,7 @@ pub mod admin;
 pub mod caps;
 pub mod drills;
 pub mod limits;
+pub mod snapshots;
 pub mod witness;
 
 mod auth;
@@ -210,6 +211,7 @@ fn admin_routes(routes: &mut ServiceConfig) {
     routes
         .service(get("/admin/mode", admin::mode))
         .service(post("/admin/orders", admin::order))
+        .service(post("/admin/snapshots", snapshots::snapshot))
         .service(get("/admin/capabilities", caps::capabilities))
         .service(post("/admin/revocations", caps::revoke))
         .service(get("/admin/rates", limits::limits))

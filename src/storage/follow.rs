@@ -15,6 +15,7 @@ use super::reader::Reader;
 use super::recovery::plan_again;
 use super::store::{Anchor, GENESIS, Lease, RecoverError, Store, StoreOptions};
 use super::writer::Writer;
+use crate::accumulator::Hash;
 
 /// Why a group was not taken, or not all of them. What was taken before is written.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +92,22 @@ impl Follower {
         self.writer.commit_followed(&batch)?;
         refused?;
         Ok(self.head())
+    }
+
+    /// Whether the log, with these groups behind it, has this root: what shows that a log which ends
+    /// before a signed checkpoint is the beginning of what was signed. Nothing of them is taken.
+    ///
+    /// # Errors
+    /// When a group is not one, or does not follow.
+    pub fn leads_to(&self, rest: &[CommitGroup], root: &Hash) -> Result<bool, RecoverError> {
+        let mut tiles = self.writer.tiles.clone();
+        for group in rest {
+            if group.first != tiles.size() + 1 {
+                return Err(RecoverError::Gap { missing: tiles.size() + 1 });
+            }
+            tiles.append(group.leaves(tiles.algo())?);
+        }
+        Ok(tiles.root() == *root)
     }
 
     /// Flushes derived data until the deadline, for a quick next start; says whether all of it is.

@@ -9,10 +9,13 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
+use super::codec::Head;
 use super::engine::StoreError;
 use super::error::ReadError;
 use super::files::{DIR_MODE, FileError, remove_tree};
+use super::genesis::Genesis;
 use super::reader::Reader;
+use super::store::RecoverError;
 
 /// The directory of the copy, in the data directory: there is one at a time.
 pub const STAGING: &str = "staging";
@@ -35,6 +38,9 @@ pub enum StagingError {
     /// The engine.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The copy does not open, or its log does not hold together.
+    #[error("the copy cannot be used: {0}")]
+    Unfit(#[from] RecoverError),
     /// The small files, or the directory.
     #[error(transparent)]
     File(#[from] FileError),
@@ -68,6 +74,27 @@ impl Staging {
         }
         engine.checkpoint(&staging.dir)?;
         Ok(staging)
+    }
+
+    /// The end of the log in the copy, held against its last block and root. The copy is opened for it, so
+    /// that one which does not open is never handed out.
+    ///
+    /// # Errors
+    /// [`StagingError::Unfit`].
+    #[cfg(feature = "rocks")]
+    pub fn head(&self, genesis: &Genesis) -> Result<Head, StagingError> {
+        use super::engine::{RocksEngine, RocksOptions};
+        let engine = RocksEngine::open_read_only(&self.dir, &RocksOptions::default())?;
+        Ok(super::recovery::verified_head(&engine, genesis)?)
+    }
+
+    /// Without a durable engine there is no copy to look into.
+    ///
+    /// # Errors
+    /// Always.
+    #[cfg(not(feature = "rocks"))]
+    pub fn head(&self, _: &Genesis) -> Result<Head, StagingError> {
+        Err(StagingError::NothingLasts)
     }
 
     /// Where the copy is.

@@ -13,8 +13,8 @@ use prometheus::{
 };
 
 use super::labels::{
-    ActorName, Closed, Drill, Label, Peer, Queue, RateScope, Target, TlsReload, VerifierFinding,
-    WitnessAnswer,
+    ActorName, Closed, Drill, Label, Peer, Queue, RateScope, SnapshotOutcome, Target, TlsReload,
+    VerifierFinding, WitnessAnswer,
 };
 
 /// Bounds of latency buckets, in seconds. The objectives (80 ms and 150 ms of a commit) are bounds,
@@ -70,6 +70,11 @@ metrics! {
     verifier_findings: Closed<VerifierFinding, IntCounter> = counter_of("verifier_findings_total", "Passes of the verifier over the published log that were not completed, by the reason");
     verifier_last_complete_pass: IntGauge = gauge("verifier_last_complete_pass_seconds", "Unix time at which the verifier last ended a pass and found nothing");
     verifier_position: IntGauge = gauge("verifier_position", "Last entry that the present pass of the verifier, or the last one, has verified");
+    archived_size: IntGauge = gauge("ledger_archived_size", "Entries that the archive has");
+    archive_lag: Gauge = float_gauge("archive_lag_seconds", "Age of the oldest published entry that the archive does not have, 0 when it has all");
+    archive_failures: IntCounter = counter("archive_failures_total", "Rounds of archiving that failed");
+    snapshots: Closed<SnapshotOutcome, IntCounter> = counter_of("snapshots_total", "Snapshots that were asked for");
+    snapshot_last_success: IntGauge = gauge("snapshot_last_success_seconds", "Unix time at which a snapshot was last handed over whole by this process");
     commit_latency: Histogram = latency("ledger_commit_latency_seconds", "From the receipt of a request until it was durable");
     committer_batch_latency: Histogram = latency("committer_batch_latency_seconds", "Time of the committer for one group");
     committer_lag_ms: IntGauge = gauge("committer_lag_ms", "Age of the oldest request that is sequenced and not durable, in milliseconds");
@@ -153,6 +158,10 @@ fn counter(registry: &Registry, name: &str, help: &str) -> IntCounter {
 
 fn gauge(registry: &Registry, name: &str, help: &str) -> IntGauge {
     add(registry, IntGauge::new(name, help))
+}
+
+fn float_gauge(registry: &Registry, name: &str, help: &str) -> Gauge {
+    add(registry, Gauge::new(name, help))
 }
 
 fn histogram(registry: &Registry, name: &str, help: &str, bounds: &[f64]) -> Histogram {

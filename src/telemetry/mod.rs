@@ -8,8 +8,8 @@ mod metrics;
 mod traces;
 
 pub use labels::{
-    ActorName, Closed, Drill, Label, Peer, Queue, RateScope, Target, TlsPlane, TlsReload,
-    VerifierFinding, WitnessAnswer,
+    ActorName, Closed, Drill, Label, Peer, Queue, RateScope, SnapshotOutcome, Target, TlsPlane,
+    TlsReload, VerifierFinding, WitnessAnswer,
 };
 pub use logs::{Guard, TelemetryError, init};
 pub use metrics::{LATENCY_SECONDS, Metrics};

@@ -81,6 +81,7 @@ fn node_of(
         )),
         revoked_file: None,
         watchers,
+        archive: None,
         metrics: Metrics::new(),
         probe,
     };
