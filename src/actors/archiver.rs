@@ -144,7 +144,7 @@ impl Actor for Archiver {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.deps.probe.hit(Point::ArchiverStarted);
-        ctx.run_interval(TICK, |archiver, ctx| {
+        ctx.run_interval(TICK.min(self.deps.to.interval), |archiver, ctx| {
             archiver.deps.probe.hit(Point::ArchiverTimer);
             archiver.measure();
             archiver.look(ctx);

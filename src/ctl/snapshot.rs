@@ -85,7 +85,9 @@ pub(super) async fn run(command: SnapshotCommand, context: &Context) -> Result<(
             let gone = prune(&args.dir, usize::from(args.keep))?;
             context.ui.show(&gone, || {
                 let mut table = context.ui.table(["deleted"]);
-                gone.iter().for_each(|path| drop(table.add_row([path.display().to_string()])));
+                for path in &gone {
+                    table.add_row([path.display().to_string()]);
+                }
                 table
             })
         }

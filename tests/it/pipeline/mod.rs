@@ -1,6 +1,7 @@
 //! The pipeline under faults and load: what is promised to those who wait, whatever falls over.
 
 mod admission;
+mod archives;
 mod bounds;
 mod crashes;
 mod drains;
@@ -17,7 +18,9 @@ use std::sync::{Arc, mpsc};
 
 use ron_ledger::actors::mode::SafeReason;
 use ron_ledger::actors::mode::{Mode, ModeCell};
-use ron_ledger::actors::pipeline::{Answer, Parts, Pipeline, Settings, SignedNotes, Watchers};
+use ron_ledger::actors::pipeline::{
+    Answer, ArchiveTo, Parts, Pipeline, Settings, SignedNotes, Watchers,
+};
 use ron_ledger::actors::probe::{Point, Probe};
 use ron_ledger::capability::{CachedVerifier, Keyring, Verifier};
 use ron_ledger::ledger::entry::{Entry, Seq};
@@ -57,6 +60,17 @@ fn node_of(
     watchers: Option<Watchers>,
     more: &[(&str, &str)],
 ) -> Node {
+    node_kept(engine, signed, watchers, None, more)
+}
+
+/// As [`node_of`], with an archive.
+fn node_kept(
+    engine: Arc<Faulty<MemoryEngine>>,
+    signed: SignedNotes,
+    watchers: Option<Watchers>,
+    archive: Option<ArchiveTo>,
+    more: &[(&str, &str)],
+) -> Node {
     let keys = Keys::new();
     let config = keys.config("micronode", &[&QUICK, more].concat());
     let verifier = Verifier::new(Keyring::open(&config.capabilities.keyring_dir).unwrap());
@@ -81,7 +95,7 @@ fn node_of(
         )),
         revoked_file: None,
         watchers,
-        archive: None,
+        archive,
         metrics: Metrics::new(),
         probe,
     };

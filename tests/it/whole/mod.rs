@@ -3,6 +3,7 @@
 mod admin;
 mod amnesia;
 mod audits;
+mod backup;
 mod caps;
 mod certificates;
 mod command_line;
