@@ -8,6 +8,7 @@
 
 pub mod archive;
 pub mod check;
+pub mod pack;
 pub mod restore;
 pub mod segment;
 pub mod snapshot;

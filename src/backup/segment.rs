@@ -2,8 +2,9 @@
 //! then for each group its first entry (8 bytes), the length of its block (4), the root after it (32)
 //! and the block, as it is stored. `docs/INTEROP.md` has it byte by byte.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 
+use super::pack::{Packer, Unpacker};
 use crate::accumulator::Hash;
 use crate::ledger::entry::Seq;
 use crate::storage::groups::{CommitGroup, GROUP_BYTES_MAX};
@@ -16,9 +17,6 @@ const HEAD_BYTES: usize = 8 + 4 + 32;
 
 /// The most that a segment may unpack to: a group of the largest kind, and as much before it.
 pub const SEGMENT_BYTES_MAX: usize = 2 * GROUP_BYTES_MAX;
-
-/// zstd's own default.
-const LEVEL: i32 = 3;
 
 /// Why a segment is not one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,7 +39,11 @@ pub fn encode(groups: &[CommitGroup]) -> Result<Vec<u8>, SegmentError> {
         plain.extend_from_slice(&group.root.0);
         plain.extend_from_slice(&group.block);
     }
-    zstd::bulk::compress(&plain, LEVEL).map_err(|error| SegmentError(error.to_string()))
+    let packed = Packer::new(Vec::new()).and_then(|mut packer| {
+        packer.write_all(&plain)?;
+        packer.finish()
+    });
+    packed.map_err(|error| SegmentError(error.to_string()))
 }
 
 /// The groups of an object, which follow one another without a gap. At most
@@ -51,7 +53,7 @@ pub fn encode(groups: &[CommitGroup]) -> Result<Vec<u8>, SegmentError> {
 /// [`SegmentError`].
 pub fn decode(object: &[u8]) -> Result<Vec<CommitGroup>, SegmentError> {
     let damaged = |problem: &str| SegmentError(problem.to_owned());
-    let unpacked = zstd::Decoder::new(object).map_err(|error| SegmentError(error.to_string()))?;
+    let unpacked = Unpacker::new(object).map_err(|error| SegmentError(error.to_string()))?;
     let mut plain = Vec::new();
     let read = unpacked.take(SEGMENT_BYTES_MAX as u64 + 1).read_to_end(&mut plain);
     read.map_err(|error| SegmentError(error.to_string()))?;
@@ -91,6 +93,12 @@ mod tests {
         CommitGroup::of(first, Hash([first as u8; 32]), block).unwrap()
     }
 
+    fn packed(plain: &[u8]) -> Vec<u8> {
+        let mut packer = Packer::new(Vec::new()).unwrap();
+        packer.write_all(plain).unwrap();
+        packer.finish().unwrap()
+    }
+
     #[test]
     fn groups_come_back_as_they_went_in() {
         let groups = [group(4, &[b"one", b"two"]), group(6, &[b"three"])];
@@ -103,14 +111,13 @@ mod tests {
     #[test]
     fn a_gap_a_cut_and_a_stranger_are_refused() {
         let check = |plain: &[u8], told: &str| {
-            let object = zstd::bulk::compress(plain, LEVEL).unwrap();
-            let error = decode(&object).unwrap_err().to_string();
+            let error = decode(&packed(plain)).unwrap_err().to_string();
             assert!(error.contains(told), "{error}");
         };
         let gap = encode(&[group(1, &[b"a"]), group(3, &[b"b"])]).unwrap();
         assert!(decode(&gap).unwrap_err().to_string().contains("entry 3"));
-        let whole =
-            zstd::bulk::decompress(&encode(&[group(1, &[b"a"])]).unwrap(), 1 << 20).unwrap();
+        let (mut whole, object) = (Vec::new(), encode(&[group(1, &[b"a"])]).unwrap());
+        Unpacker::new(&object[..]).unwrap().read_to_end(&mut whole).unwrap();
         for length in MAGIC.len() + 1..whole.len() {
             check(&whole[..length], "ends within");
         }
@@ -124,10 +131,10 @@ mod tests {
 
     #[test]
     fn a_bomb_is_not_unpacked_to_its_end() {
-        let mut encoder = zstd::Encoder::new(Vec::new(), LEVEL).unwrap();
+        let mut encoder = Packer::new(Vec::new()).unwrap();
         let zeros = vec![0; 1 << 20];
         for _ in 0..=SEGMENT_BYTES_MAX >> 20 {
-            std::io::Write::write_all(&mut encoder, &zeros).unwrap();
+            encoder.write_all(&zeros).unwrap();
         }
         let error = decode(&encoder.finish().unwrap()).unwrap_err();
         assert!(error.to_string().contains("more than"), "{error}");

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::archive::sha256;
+use super::pack::Unpacker;
 use super::statement::{self, About, Statement, StatementError};
 use crate::accumulator::{Hash, HashAlgo, NOTE_BYTES_MAX, VerifierKey};
 use crate::ledger::entry::{Millis, Seq};
@@ -309,13 +310,13 @@ impl Write for Synced {
     }
 }
 
-type Packed = zstd::Decoder<'static, io::BufReader<File>>;
+type Packed = Unpacker<File>;
 type Entries<'a> = tar::Entries<'a, Packed>;
 
 fn opened(path: &Path) -> Result<tar::Archive<Packed>, SnapshotError> {
     let error = |source| FileError::Io { verb: "open", path: PathBuf::from(path), source };
     let file = File::open(path).map_err(error)?;
-    Ok(tar::Archive::new(zstd::Decoder::new(file).map_err(error)?))
+    Ok(tar::Archive::new(Unpacker::new(file).map_err(error)?))
 }
 
 fn walk(

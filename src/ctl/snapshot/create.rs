@@ -10,14 +10,12 @@ use std::time::{Duration, UNIX_EPOCH};
 use clap::Args;
 
 use super::{PARTIAL, SUFFIX, keys, prune, show};
+use crate::backup::pack::Packer;
 use crate::backup::snapshot::{self, Manifest};
 use crate::client::SnapshotTar;
 use crate::ctl::CtlError;
 use crate::ctl::context::{Context, now_ms};
 use crate::storage::files::{FILE_MODE, rename_durably};
-
-/// zstd's own default.
-const LEVEL: i32 = 3;
 
 /// Make a snapshot of the running ledger, which goes on
 ///
@@ -105,9 +103,7 @@ enum Failed {
 
 async fn pack(tar: &mut SnapshotTar, file: File, context: &Context) -> Result<(), Failed> {
     let bar = context.ui.bytes(tar.bytes);
-    let mut packer = zstd::Encoder::new(file, LEVEL).map_err(Failed::Io)?;
-    // So that damage is found wherever it is.
-    packer.include_checksum(true).map_err(Failed::Io)?;
+    let mut packer = Packer::new(file).map_err(Failed::Io)?;
     let mut taken = 0;
     while let Some(piece) = tar.piece().await.map_err(|error| Failed::Other(error.into()))? {
         packer.write_all(&piece).map_err(Failed::Io)?;

@@ -215,8 +215,9 @@ async fn a_snapshot_that_is_damaged_or_anothers_is_refused_and_says_where() {
     );
     assert_eq!(files(&new), Vec::<PathBuf>::new());
 
-    let mut tar =
-        tar::Archive::new(zstd::Decoder::new(std::fs::File::open(file).unwrap()).unwrap());
+    let mut tar = tar::Archive::new(
+        ron_ledger::backup::pack::Unpacker::new(std::fs::File::open(file).unwrap()).unwrap(),
+    );
     let name = |entry: std::io::Result<tar::Entry<'_, _>>| {
         entry.unwrap().path().unwrap().to_str().unwrap().to_owned()
     };
