@@ -1,6 +1,6 @@
 # The everyday commands of the project. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test verify-log sim sim-long kills-long model-deep flips power lint build bench audit-bench restart overload soak \
+.PHONY: help run test verify-log sim sim-long kills-long model-deep flips power lint build bench audit-bench restart overload soak backup-drill \
 	doc clean-dev
 
 CARGO ?= cargo
@@ -62,6 +62,9 @@ overload: build ## offer ten times what a node takes: make overload SECONDS=30
 
 soak: build ## mixed load, kills and restarts for long, with a verdict: make soak MINUTES=30
 	scripts/soak.sh $(or $(MINUTES),30)
+
+backup-drill: build ## snapshot under load, a lost machine, a restore: make backup-drill ENTRIES=1000000
+	scripts/backup.sh $(or $(ENTRIES),1000000)
 
 doc: ## build the API documentation
 	@scripts/setup.sh
