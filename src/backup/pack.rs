@@ -150,7 +150,10 @@ mod tests {
         for at in 0..small.len() {
             let mut damaged = small.clone();
             damaged[at] ^= 4;
-            assert_ne!(unpacked(&damaged).ok(), unpacked(&small).ok(), "byte {at}");
+            // A few bits of the head say nothing of the content.
+            if let Ok(plain) = unpacked(&damaged) {
+                assert_eq!(plain, unpacked(&small).unwrap(), "byte {at}");
+            }
         }
         let twice = [small.clone(), small].concat();
         assert_eq!(unpacked(&twice).unwrap().len(), 116, "two frames in a row");

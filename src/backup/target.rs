@@ -98,7 +98,8 @@ impl Target {
         let path: PathBuf = url
             .to_file_path()
             .map_err(|()| TargetError::Url("want file:///an/absolute/path".into()))?;
-        if make {
+        // One that is there, such as a mounted one, is taken as it is.
+        if make && !path.is_dir() {
             create_dir_private(&path)?;
         }
         let store = LocalFileSystem::new_with_prefix(&path)?.with_fsync(true);

@@ -38,7 +38,7 @@ pub(super) struct StatusArgs {
 /// Fails with exit code 4 and names the first piece that is wrong.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  \
-    ron-ledgerctl archive verify --url file:///mnt/archive --vkey ledger.vkey --json")]
+    ron-ledgerctl archive verify --url file:///var/backups/archive --vkey ledger.vkey --json")]
 pub(super) struct VerifyArgs {
     #[command(flatten)]
     which: Which,

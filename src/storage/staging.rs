@@ -97,6 +97,12 @@ impl Staging {
         Err(StagingError::NothingLasts)
     }
 
+    /// A directory that a test has made.
+    #[cfg(test)]
+    pub(crate) fn of(dir: PathBuf) -> Self {
+        Staging { dir }
+    }
+
     /// Where the copy is.
     pub fn dir(&self) -> &Path {
         &self.dir

@@ -28,7 +28,7 @@ use crate::storage::writer::Lag;
     ron-ledgerctl snapshot restore --in monday.tar.zst --data-dir /var/lib/ron-ledger-new --vkey ledger.vkey\n  \
     ron-ledgerctl snapshot restore --in monday.tar.zst --archive s3://backups/ledger \
     --data-dir /var/lib/ron-ledger-new --vkey ledger.vkey\n  \
-    ron-ledgerctl snapshot restore --archive file:///mnt/archive --to-time 2026-01-31T23:59:59Z \
+    ron-ledgerctl snapshot restore --archive file:///var/backups/archive --to-time 2026-01-31T23:59:59Z \
     --data-dir /var/lib/ron-ledger-new --vkey ledger.vkey")]
 pub(in crate::ctl) struct RestoreArgs {
     /// A snapshot

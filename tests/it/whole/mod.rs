@@ -15,6 +15,7 @@ mod lives;
 mod logs;
 mod orders;
 mod overload;
+mod s3;
 mod starts;
 mod stops;
 mod tls;
