@@ -1,7 +1,7 @@
 # The everyday commands of the project. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test verify-log sim sim-long kills-long model-deep flips power lint build bench audit-bench restart overload soak backup-drill \
-	doc clean-dev
+.PHONY: help run test verify-log sim sim-long kills-long model-deep flips power lint build bench audit-bench restart overload soak \
+	backup-drill doc manuals install deb clean-dev
 
 CARGO ?= cargo
 
@@ -69,6 +69,17 @@ backup-drill: build ## snapshot under load, a lost machine, a restore: make back
 doc: ## build the API documentation
 	@scripts/setup.sh
 	$(CARGO) doc --release --locked --no-deps
+
+manuals: build
+	$(CARGO) build --release --locked --example manuals
+
+install: manuals ## put programs, units, manuals, completions and documents in their places: make install DESTDIR=
+	DESTDIR=$(DESTDIR) scripts/install.sh
+
+deb: manuals ## make a Debian package, target/package/*.deb; needs cargo-deb
+	rm -rf target/package
+	DESTDIR=target/package/stage scripts/install.sh
+	$(CARGO) deb --no-build --no-strip --output target/package/
 
 clean-dev: ## delete ./dev: the development ledger and its keys
 	rm -rf ./dev

@@ -1,5 +1,6 @@
 //! The daemon as a whole: opens, wires bottom-up, serves, and drains in order.
 
+mod args;
 mod listen;
 mod node;
 mod panics;
@@ -22,6 +23,7 @@ use crate::actors::pipeline::Pipeline;
 use crate::config::{Config, Profile};
 use crate::storage::files::{DirLock, FileError};
 
+pub use self::args::Args;
 pub use self::node::{OpenError, branch_store, open, upgrade_store};
 pub use self::panics::log_panics;
 pub use self::tls::TlsError;

@@ -14,6 +14,7 @@ mod bench;
 mod cap;
 mod chaos;
 mod checkpoint;
+mod completions;
 mod config;
 mod demo;
 mod entry;
@@ -31,6 +32,7 @@ mod send;
 mod snapshot;
 mod status;
 mod supply;
+mod top;
 mod witness;
 mod workload;
 
@@ -65,6 +67,7 @@ enum Command {
     Demo(demo::DemoArgs),
     Bench(bench::BenchArgs),
     Status(status::StatusArgs),
+    Top(top::TopArgs),
     Roots(roots::RootsArgs),
     Account(account::AccountArgs),
     Entry(entry::EntryArgs),
@@ -99,6 +102,7 @@ enum Command {
     Key(key::KeyCommand),
     #[command(subcommand)]
     Witness(witness::WitnessCommand),
+    Completions(completions::CompletionsArgs),
 }
 
 impl Cli {
@@ -123,6 +127,8 @@ impl Command {
             Command::Demo(args) => demo::run(args, context).await,
             Command::Bench(args) => bench::run(args, context).await,
             Command::Status(args) => status::run(args, context).await,
+            Command::Top(args) => top::run(args, context).await,
+            Command::Completions(args) => completions::run(args, context),
             Command::Roots(args) => roots::run(args, context).await,
             Command::Account(args) => account::run(args, context).await,
             Command::Entry(args) => entry::run(args, context).await,

@@ -55,12 +55,14 @@ pub(super) struct Overlay {
     pub(super) head: Head,
     pub(super) active: Layer,
     pub(super) frozen: Option<Arc<Layer>>,
+    /// Counts what changes the engine's share of an answer: see the view.
+    pub(super) era: u64,
 }
 
 impl Overlay {
     pub(super) fn new(head: Head) -> Self {
         let active = Layer { height: head.seq, ..Layer::default() };
-        Overlay { head, active, frozen: None }
+        Overlay { head, active, frozen: None, era: 0 }
     }
 
     /// Newest first.
@@ -88,6 +90,7 @@ impl Overlay {
         let full = std::mem::replace(&mut self.active, next);
         let full = Arc::new(Layer { filter, ..full });
         self.frozen = Some(Arc::clone(&full));
+        self.era += 1;
         Some(full)
     }
 }

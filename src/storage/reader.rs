@@ -8,7 +8,7 @@ use super::codec::{Head, RootRow};
 use super::engine::{Durability, Engine, StoreError, Usage};
 use super::error::ReadError;
 use super::genesis::Genesis;
-use super::view::{Shared, Still};
+use super::view::Shared;
 use crate::accumulator::TileId;
 use crate::ledger::encode::decode;
 use crate::ledger::entry::{EntryId, Millis, Seq, Sequenced};
@@ -18,6 +18,7 @@ use crate::ledger::state::{Account, Hold, IdRecord, Supply};
 
 pub use super::genesis::SCHEMA;
 pub use super::proof::{Consistency, Inclusion};
+pub use super::view::At;
 
 /// An entry as it stands in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,15 +29,6 @@ pub struct Stored {
     pub time: Millis,
     /// Its canonical form.
     pub bytes: Vec<u8>,
-}
-
-/// An answer and the size of the ledger that it speaks of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct At<T> {
-    /// Entries in the ledger at that moment.
-    pub size: Seq,
-    /// The answer.
-    pub value: T,
 }
 
 /// Reads of the ledger. Cheap to clone; has no way to write.
@@ -66,14 +58,6 @@ impl Reader {
     /// Notes that an entry is not there although the log reaches further.
     pub(super) fn miss(&self, seq: Seq) -> ReadError {
         self.shared.miss(seq)
-    }
-
-    /// The state, held still. It is asked again with the state in hand whether it may be read:
-    /// whoever closes the ledger waits for those who hold it, and for nobody else.
-    fn still(&self) -> Result<Still<'_>, ReadError> {
-        let still = self.shared.still();
-        self.open()?;
-        Ok(still)
     }
 
     /// The end of the log; 0 entries until the ledger is open.
@@ -154,7 +138,7 @@ impl Reader {
     /// # Errors
     /// As [`Reader::entry`].
     pub fn find(&self, id: EntryId) -> Result<Option<IdRecord>, ReadError> {
-        Ok(self.still()?.ids(&[id])?.pop().flatten())
+        Ok(self.shared.ids(&[id])?.pop().flatten())
     }
 
     /// For each (id, tuple) whether either is known: what a replay looks like before it is planned.
@@ -162,8 +146,7 @@ impl Reader {
     /// # Errors
     /// As [`Reader::entry`].
     pub fn known(&self, ids: &[EntryId], tuples: &[IdemDigest]) -> Result<Vec<bool>, ReadError> {
-        let still = self.still()?;
-        let (ids, tuples) = (still.ids(ids)?, still.idem(tuples)?);
+        let (ids, tuples) = (self.shared.ids(ids)?, self.shared.idem(tuples)?);
         Ok(ids.iter().zip(&tuples).map(|(id, tuple)| id.is_some() || tuple.is_some()).collect())
     }
 
@@ -172,8 +155,7 @@ impl Reader {
     /// # Errors
     /// As [`Reader::entry`].
     pub fn account(&self, id: &AccountId) -> Result<At<Vec<(Asset, Account)>>, ReadError> {
-        let still = self.still()?;
-        Ok(At { size: still.size(), value: still.assets_of(id)? })
+        self.shared.assets_of(id)
     }
 
     /// The hold of this id.
@@ -181,8 +163,8 @@ impl Reader {
     /// # Errors
     /// As [`Reader::entry`].
     pub fn hold(&self, id: EntryId) -> Result<At<Option<Hold>>, ReadError> {
-        let still = self.still()?;
-        Ok(At { size: still.size(), value: still.holds(&[id])?.pop().flatten() })
+        let At { size, value } = self.shared.holds(&[id])?;
+        Ok(At { size, value: value.into_iter().next().flatten() })
     }
 
     /// All assets that exist, in order.
@@ -190,8 +172,7 @@ impl Reader {
     /// # Errors
     /// As [`Reader::entry`].
     pub fn supply(&self) -> Result<At<Vec<(Asset, Supply)>>, ReadError> {
-        let still = self.still()?;
-        Ok(At { size: still.size(), value: still.all_supplies()? })
+        self.shared.all_supplies()
     }
 
     /// Roots of commit groups with `since < seq <= up_to`, in order, at most `limit`.
@@ -211,6 +192,6 @@ impl Reader {
     /// # Errors
     /// As [`Reader::entry`].
     pub fn tile(&self, tile: TileId) -> Result<Option<Vec<u8>>, ReadError> {
-        self.still()?.tile(tile)
+        self.shared.tile(tile)
     }
 }

@@ -125,11 +125,7 @@ impl Store {
             &mut *writer.shared.overlay.write(),
             Overlay::new(self.shared.head()),
         );
-        let mut overlay = self.shared.overlay.write();
-        *overlay = recovered;
-        // Under the lock: whoever sees the head may also read what it speaks of.
-        self.shared.is_open.store(true, Ordering::Release);
-        drop(overlay);
+        self.shared.open(recovered);
         writer.shared = Arc::clone(&self.shared);
         let flusher = Flusher::start(Arc::clone(&self.shared)).map_err(|error| {
             StoreError::Backend { verb: "start the flusher's thread", message: error.to_string() }

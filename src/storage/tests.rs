@@ -23,6 +23,7 @@ use crate::ledger::request::{Grants, Item, Request};
 use crate::ledger::testing::{Book, entry, request};
 
 mod gaps;
+mod overtaken;
 
 type Memory = Faulty<MemoryEngine>;
 

@@ -1,9 +1,12 @@
 //! Reads of the ledger's records: the overlay first, then the engine.
 //!
-//! Everything that may still change is read under one read lock of the overlay. What is found in no
-//! layer was not changed since the last visible flush, and a flush that runs meanwhile only writes
-//! what is in the frozen layer: so an answer is of one size, whatever the flusher does.
+//! The layers are looked through under the overlay's lock, which nobody holds while the disk is waited
+//! for: neither does a slow read hold up the committer, nor a commit a read. What is found in no layer
+//! was not changed since the last visible flush, and a flush that runs meanwhile only writes what was
+//! in the frozen layer, unless another layer was frozen since: then the answer is thrown away, and
+//! asked for anew. So an answer is of one size, whatever the flusher does.
 
+use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Included};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -24,6 +27,18 @@ use crate::ledger::state::{Account, Hold, IdRecord, Supply};
 
 /// One page of a scan that runs to its end by itself.
 pub(super) const PAGE: ScanLimit = ScanLimit { items: 4096, bytes: 1 << 20 };
+
+/// Tries that the flusher may overtake; the next one holds the layers still until it is done.
+pub(super) const TRIES: usize = 3;
+
+/// An answer and the size of the ledger that it speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct At<T> {
+    /// Entries in the ledger at that moment.
+    pub size: Seq,
+    /// The answer.
+    pub value: T,
+}
 
 /// What the writer and all readers share.
 pub(super) struct Shared {
@@ -61,15 +76,51 @@ impl Shared {
         self.engine.durability()
     }
 
-    /// Holds the state still: see the module's words.
-    pub(super) fn still(&self) -> Still<'_> {
-        Still { engine: &*self.engine, overlay: self.overlay.read() }
+    /// What `look` finds in the layers, completed from the engine by `ask`: see the module's words.
+    /// Both may be called several times.
+    ///
+    /// # Errors
+    /// `NotOpen`, asked with the state in hand: whoever closes the ledger waits for nobody, and what was
+    /// on its way then is thrown away.
+    pub(super) fn answer<L, T>(
+        &self,
+        look: impl Fn(&Overlay) -> L,
+        ask: impl Fn(L) -> Result<T, ReadError>,
+    ) -> Result<At<T>, ReadError> {
+        for _ in 0..TRIES {
+            let overlay = self.opened()?;
+            let (size, era, seen) = (overlay.head.seq, overlay.era, look(&overlay));
+            drop(overlay);
+            let value = ask(seen);
+            if self.overlay.read().era == era {
+                return Ok(At { size, value: value? });
+            }
+        }
+        let overlay = self.opened()?;
+        Ok(At { size: overlay.head.seq, value: ask(look(&overlay))? })
     }
 
-    /// Shuts readers out. When this returns, the last answer that was on its way is given.
+    fn opened(&self) -> Result<RwLockReadGuard<'_, Overlay>, ReadError> {
+        let overlay = self.overlay.read();
+        match self.is_open.load(Ordering::Acquire) {
+            true => Ok(overlay),
+            false => Err(ReadError::NotOpen),
+        }
+    }
+
+    /// Shuts readers out. When this returns, no answer that is on its way will be given.
     pub(super) fn close(&self) {
+        let mut overlay = self.overlay.write();
         self.is_open.store(false, Ordering::Release);
-        drop(self.overlay.write());
+        overlay.era += 1;
+    }
+
+    /// Lets readers in, to a state that was recovered.
+    pub(super) fn open(&self, recovered: Overlay) {
+        let mut overlay = self.overlay.write();
+        *overlay = Overlay { era: overlay.era + 1, ..recovered };
+        // Under the lock: whoever sees the head may also read what it speaks of.
+        self.is_open.store(true, Ordering::Release);
     }
 
     /// The block that has `seq`, which must lie within the ledger.
@@ -111,105 +162,116 @@ impl Shared {
     }
 }
 
-/// The state at one size.
-pub(super) struct Still<'a> {
-    engine: &'a dyn Engine,
-    overlay: RwLockReadGuard<'a, Overlay>,
-}
-
-impl Still<'_> {
-    pub(super) fn size(&self) -> Seq {
-        self.overlay.head.seq
-    }
-
+/// The state. Each answer is of one size.
+impl Shared {
     pub(super) fn ids(&self, ids: &[EntryId]) -> Result<Vec<Option<IdRecord>>, ReadError> {
         let known = |layer: &Layer, id: &EntryId| layer.delta.ids.get(id).copied();
-        self.many(DerivedFamily::Ids, ids, known, |id| id.as_bytes(), codec::id_of)
+        let found = self.many(DerivedFamily::Ids, ids, known, |id| id.as_bytes(), codec::id_of);
+        Ok(found?.value)
     }
 
     pub(super) fn idem(&self, digests: &[IdemDigest]) -> Result<Vec<Option<Seq>>, ReadError> {
         let known = |layer: &Layer, digest: &IdemDigest| layer.delta.idem.get(digest).copied();
-        self.many(DerivedFamily::Idem, digests, known, |digest| &digest.0, codec::seq_of)
+        let found =
+            self.many(DerivedFamily::Idem, digests, known, |digest| &digest.0, codec::seq_of);
+        Ok(found?.value)
     }
 
-    pub(super) fn holds(&self, ids: &[EntryId]) -> Result<Vec<Option<Hold>>, ReadError> {
+    pub(super) fn holds(&self, ids: &[EntryId]) -> Result<At<Vec<Option<Hold>>>, ReadError> {
         let known = |layer: &Layer, id: &EntryId| layer.delta.holds.get(id).cloned();
         self.many(DerivedFamily::Holds, ids, known, |id| id.as_bytes(), codec::hold_of)
     }
 
     pub(super) fn accounts(&self, keys: &[AccountKey]) -> Result<Vec<Option<Account>>, ReadError> {
         let known = |layer: &Layer, key: &AccountKey| layer.delta.accounts.get(key).copied();
-        self.many(DerivedFamily::Accounts, keys, known, AccountKey::as_bytes, codec::account_of)
+        let found = self.many(
+            DerivedFamily::Accounts,
+            keys,
+            known,
+            AccountKey::as_bytes,
+            codec::account_of,
+        );
+        Ok(found?.value)
     }
 
     pub(super) fn supplies(&self, assets: &[Asset]) -> Result<Vec<Option<Supply>>, ReadError> {
         let known = |layer: &Layer, asset: &Asset| layer.delta.supply.get(asset).copied();
-        self.many(
-            DerivedFamily::Supply,
-            assets,
-            known,
-            |asset| asset.as_str().as_bytes(),
-            codec::supply_of,
-        )
+        let bytes: fn(&Asset) -> &[u8] = |asset| asset.as_str().as_bytes();
+        Ok(self.many(DerivedFamily::Supply, assets, known, bytes, codec::supply_of)?.value)
     }
 
     /// Looks in the layers, then asks the engine for the rest in one call.
-    fn many<K, V>(
+    fn many<K, V: Clone>(
         &self,
         family: DerivedFamily,
         keys: &[K],
         known: impl Fn(&Layer, &K) -> Option<V>,
         bytes: fn(&K) -> &[u8],
         decode: fn(&[u8]) -> Result<V, codec::Damaged>,
-    ) -> Result<Vec<Option<V>>, ReadError> {
-        let mut found: Vec<Option<V>> = keys
-            .iter()
-            .map(|key| self.overlay.layers().find_map(|layer| known(layer, key)))
-            .collect();
-        let missing: Vec<usize> = (0..keys.len()).filter(|&at| found[at].is_none()).collect();
-        if missing.is_empty() {
-            return Ok(found);
-        }
-        let asked: Vec<&[u8]> = missing.iter().map(|&at| bytes(&keys[at])).collect();
-        let values = self.engine.derived_multi_get(family, &asked)?;
-        for (at, value) in missing.into_iter().zip(values) {
-            found[at] = value.map(|value| decode(&value)).transpose()?;
-        }
-        Ok(found)
+    ) -> Result<At<Vec<Option<V>>>, ReadError> {
+        let of_layers = |overlay: &Overlay| -> Vec<Option<V>> {
+            keys.iter().map(|key| overlay.layers().find_map(|layer| known(layer, key))).collect()
+        };
+        let complete = |mut found: Vec<Option<V>>| {
+            let missing: Vec<usize> = (0..keys.len()).filter(|&at| found[at].is_none()).collect();
+            if missing.is_empty() {
+                return Ok(found);
+            }
+            let asked: Vec<&[u8]> = missing.iter().map(|&at| bytes(&keys[at])).collect();
+            let values = self.engine.derived_multi_get(family, &asked)?;
+            for (at, value) in missing.into_iter().zip(values) {
+                found[at] = value.map(|value| decode(&value)).transpose()?;
+            }
+            Ok(found)
+        };
+        self.answer(of_layers, complete)
     }
 
     /// All assets of an account, in order.
-    pub(super) fn assets_of(&self, id: &AccountId) -> Result<Vec<(Asset, Account)>, ReadError> {
+    pub(super) fn assets_of(&self, id: &AccountId) -> Result<At<Vec<(Asset, Account)>>, ReadError> {
         let prefix = AccountKey::prefix(id);
-        let mut found = std::collections::BTreeMap::new();
         // The key after the last that has the prefix: assets are ASCII.
         let end = [&prefix[..], &[0x80]].concat();
-        self.scan(DerivedFamily::Accounts, &prefix, &end, |key, value| {
-            let key = AccountKey::from_bytes(key).ok_or(codec::Damaged("account key"))?;
-            found.insert(key, codec::account_of(value)?);
-            Ok(())
-        })?;
-        for layer in self.overlay.layers().rev() {
-            let mine = layer.account_keys.range::<[u8], _>((Included(&*prefix), Excluded(&*end)));
-            found.extend(mine.map(|key| (key.clone(), layer.delta.accounts[key])));
-        }
+        let of_layers = |overlay: &Overlay| {
+            let mut newer = BTreeMap::new();
+            for layer in overlay.layers().rev() {
+                let mine =
+                    layer.account_keys.range::<[u8], _>((Included(&*prefix), Excluded(&*end)));
+                newer.extend(mine.map(|key| (key.clone(), layer.delta.accounts[key])));
+            }
+            newer
+        };
         let named = |(key, account): (AccountKey, Account)| Some((key.names()?.1, account));
-        Ok(found.into_iter().filter_map(named).collect())
+        self.answer(of_layers, |newer| {
+            let mut found = BTreeMap::new();
+            self.scan(DerivedFamily::Accounts, &prefix, &end, |key, value| {
+                let key = AccountKey::from_bytes(key).ok_or(codec::Damaged("account key"))?;
+                found.insert(key, codec::account_of(value)?);
+                Ok(())
+            })?;
+            found.extend(newer);
+            Ok(found.into_iter().filter_map(named).collect())
+        })
     }
 
     /// All assets that exist, in order.
-    pub(super) fn all_supplies(&self) -> Result<Vec<(Asset, Supply)>, ReadError> {
-        let mut found = std::collections::BTreeMap::new();
-        self.scan(DerivedFamily::Supply, &[], &[0x80], |key, value| {
-            let text = String::from_utf8(key.to_vec()).map_err(|_| codec::Damaged("asset"))?;
-            let asset = Asset::new(text).map_err(|_| codec::Damaged("asset"))?;
-            found.insert(asset, codec::supply_of(value)?);
-            Ok(())
-        })?;
-        for layer in self.overlay.layers().rev() {
-            found.extend(layer.delta.supply.iter().map(|(asset, supply)| (asset.clone(), *supply)));
-        }
-        Ok(found.into_iter().collect())
+    pub(super) fn all_supplies(&self) -> Result<At<Vec<(Asset, Supply)>>, ReadError> {
+        let of_layers = |overlay: &Overlay| {
+            let layers = overlay.layers().rev();
+            let newer = layers.flat_map(|layer| &layer.delta.supply);
+            newer.map(|(asset, supply)| (asset.clone(), *supply)).collect::<BTreeMap<_, _>>()
+        };
+        self.answer(of_layers, |newer| {
+            let mut found = BTreeMap::new();
+            self.scan(DerivedFamily::Supply, &[], &[0x80], |key, value| {
+                let text = String::from_utf8(key.to_vec()).map_err(|_| codec::Damaged("asset"))?;
+                let asset = Asset::new(text).map_err(|_| codec::Damaged("asset"))?;
+                found.insert(asset, codec::supply_of(value)?);
+                Ok(())
+            })?;
+            found.extend(newer);
+            Ok(found.into_iter().collect())
+        })
     }
 
     /// Open holds with `expires_at <= now`, in order, at most `max`.
@@ -217,28 +279,37 @@ impl Still<'_> {
         if max == 0 {
             return Ok(Vec::new());
         }
-        let end = codec::due_key(now, EntryId::from_bytes([0xff; 16]));
-        let overlaid: usize = self.overlay.layers().map(|layer| layer.due.len()).sum();
-        let limit = ScanLimit { items: max.saturating_add(overlaid), bytes: usize::MAX };
-        let stored = self.engine.derived_scan(DerivedFamily::Due, &[], Some(&end), limit)?;
-        let mut due = std::collections::BTreeMap::new();
-        for (key, _) in stored {
-            due.insert(codec::due_of(&key)?, true);
-        }
-        for layer in self.overlay.layers().rev() {
-            due.extend(layer.due.range(..=(now, EntryId::from_bytes([0xff; 16]))));
-        }
-        let open = due.into_iter().filter(|(_, open)| *open);
-        Ok(open.map(|((_, id), _)| id).take(max).collect())
+        let last = (now, EntryId::from_bytes([0xff; 16]));
+        let of_layers = |overlay: &Overlay| {
+            let overlaid: usize = overlay.layers().map(|layer| layer.due.len()).sum();
+            let layers = overlay.layers().rev();
+            let newer = layers.flat_map(|layer| layer.due.range(..=last));
+            (overlaid, newer.map(|(at, open)| (*at, *open)).collect::<BTreeMap<_, _>>())
+        };
+        let complete = |(overlaid, newer): (usize, BTreeMap<_, bool>)| {
+            let end = codec::due_key(last.0, last.1);
+            let limit = ScanLimit { items: max.saturating_add(overlaid), bytes: usize::MAX };
+            let stored = self.engine.derived_scan(DerivedFamily::Due, &[], Some(&end), limit)?;
+            let mut due = BTreeMap::new();
+            for (key, _) in stored {
+                due.insert(codec::due_of(&key)?, true);
+            }
+            due.extend(newer);
+            let open = due.into_iter().filter(|(_, open)| *open);
+            Ok(open.map(|((_, id), _)| id).take(max).collect())
+        };
+        Ok(self.answer(of_layers, complete)?.value)
     }
 
     /// A tile with all the hashes it has at this size.
     pub(super) fn tile(&self, tile: TileId) -> Result<Option<Vec<u8>>, ReadError> {
-        let known = self.overlay.layers().find_map(|layer| layer.tiles.get(&tile).cloned());
-        match known {
+        let of_layers =
+            |overlay: &Overlay| overlay.layers().find_map(|layer| layer.tiles.get(&tile).cloned());
+        let complete = |known: Option<Vec<u8>>| match known {
             Some(bytes) => Ok(Some(bytes)),
             None => Ok(self.engine.derived_get(DerivedFamily::Tiles, &codec::tile_key(tile))?),
-        }
+        };
+        Ok(self.answer(of_layers, complete)?.value)
     }
 
     fn scan(

@@ -15,7 +15,7 @@ use super::filter::Filter;
 use super::flusher::Flusher;
 use super::groups::CommitGroup;
 use super::overlay::Layer;
-use super::view::{Shared, Still};
+use super::view::Shared;
 use crate::accumulator::{Hash, TileId, Tiles};
 use crate::ledger::entry::{Entry, EntryId, Millis, Seq};
 use crate::ledger::idempotency::IdemDigest;
@@ -280,14 +280,14 @@ impl Writer {
         &self,
         keys: &[K],
         bytes: fn(&K) -> &[u8; 16],
-        ask: impl FnOnce(&Still<'_>, &[K]) -> Result<Vec<Option<V>>, ReadError>,
+        ask: impl FnOnce(&Shared, &[K]) -> Result<Vec<Option<V>>, ReadError>,
     ) -> Result<Vec<Option<V>>, ReadError> {
         let possible: Vec<usize> =
             (0..keys.len()).filter(|&at| !self.unseen(bytes(&keys[at]))).collect();
         let asked: Vec<K> = possible.iter().map(|&at| keys[at]).collect();
         let mut answers: Vec<Option<V>> = keys.iter().map(|_| None).collect();
         if !asked.is_empty() {
-            for (at, found) in possible.into_iter().zip(ask(&self.shared.still(), &asked)?) {
+            for (at, found) in possible.into_iter().zip(ask(&self.shared, &asked)?) {
                 answers[at] = found;
             }
         }
@@ -316,15 +316,15 @@ impl Source for Writer {
     type Error = ReadError;
 
     fn ids(&self, ids: &[EntryId]) -> Result<Vec<Option<IdRecord>>, ReadError> {
-        self.perhaps(ids, EntryId::as_bytes, |still, ids| still.ids(ids))
+        self.perhaps(ids, EntryId::as_bytes, |shared, ids| shared.ids(ids))
     }
 
     fn idem(&self, digests: &[IdemDigest]) -> Result<Vec<Option<Seq>>, ReadError> {
-        self.perhaps(digests, |digest| &digest.0, |still, digests| still.idem(digests))
+        self.perhaps(digests, |digest| &digest.0, |shared, digests| shared.idem(digests))
     }
 
     fn holds(&self, ids: &[EntryId]) -> Result<Vec<Option<Hold>>, ReadError> {
-        self.shared.still().holds(ids)
+        Ok(self.shared.holds(ids)?.value)
     }
 
     fn entries(&self, seqs: &[Seq]) -> Result<Vec<Entry>, ReadError> {
@@ -344,16 +344,16 @@ impl Source for Writer {
     }
 
     fn accounts(&self, keys: &[AccountKey]) -> Result<Vec<Account>, ReadError> {
-        let found = self.shared.still().accounts(keys)?;
+        let found = self.shared.accounts(keys)?;
         Ok(found.into_iter().map(Option::unwrap_or_default).collect())
     }
 
     fn supply(&self, assets: &[Asset]) -> Result<Vec<Supply>, ReadError> {
-        let found = self.shared.still().supplies(assets)?;
+        let found = self.shared.supplies(assets)?;
         Ok(found.into_iter().map(Option::unwrap_or_default).collect())
     }
 
     fn due(&self, now: Millis, max: usize) -> Result<Vec<EntryId>, ReadError> {
-        self.shared.still().due(now, max)
+        self.shared.due(now, max)
     }
 }

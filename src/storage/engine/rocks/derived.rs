@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock};
-use rocksdb::{DB, ErrorKind, Options};
+use rocksdb::{DB, ErrorKind};
 
+use super::manifest;
 use super::options::{self, RocksOptions, Shared};
 use super::{StoreError, backend};
 use crate::storage::files;
@@ -63,10 +64,10 @@ impl Derived {
             writes: Mutex::default(),
             is_read_only: false,
         };
-        match derived.instance()? {
+        match derived.instance("open derived data of") {
             Ok(db) => *derived.db.write() = Some(db),
-            Err(error) if is_damage(&error) => derived.mark(&error.into_string()),
-            Err(error) => return Err(backend("open derived data of")(error)),
+            Err(Unopened::Damaged(message)) => derived.mark(&message),
+            Err(Unopened::Store(error)) => return Err(error),
         }
         Ok(derived)
     }
@@ -78,22 +79,21 @@ impl Derived {
         options: &RocksOptions,
         shared: &Arc<Shared>,
     ) -> Self {
-        let mut instance = options::derived_instance(options, shared);
-        instance.create_if_missing(false);
-        instance.create_missing_column_families(false);
-        let families = options::derived_families(shared);
-        let path = directory.join(DIR);
-        let db = DB::open_cf_descriptors_read_only(&instance, path, families, false).ok();
-        Self {
+        let derived = Self {
             directory: directory.into(),
             options: options.clone(),
             shared: Arc::clone(shared),
-            damaged: AtomicBool::new(db.is_none() || directory.join(MARK).exists()),
-            db: RwLock::new(db),
+            damaged: AtomicBool::new(directory.join(MARK).exists()),
+            db: RwLock::new(None),
             is_new: false,
             writes: Mutex::default(),
             is_read_only: true,
+        };
+        match derived.instance_to_read() {
+            Ok(db) => *derived.db.write() = Some(db),
+            Err(message) => derived.mark(&message),
         }
+        derived
     }
 
     pub(super) fn is_new(&self) -> bool {
@@ -161,19 +161,17 @@ impl Derived {
         }
         let mut db = self.db.write();
         drop(db.take());
-        let opened = self.instance().and_then(|opened| {
-            opened.map_err(backend("open derived data, after a failed write, of"))
-        });
-        if let Err(error) = opened {
-            let (directory, options) = (self.directory.join(DIR), self.instance_options());
-            let families = options::derived_families(&self.shared);
-            match DB::open_cf_descriptors_read_only(&options, &directory, families, false) {
-                Ok(readable) => *db = Some(readable),
-                Err(error) => self.mark(&error.into_string()),
+        const VERB: &str = "open derived data, after a failed write, of";
+        match self.instance(VERB) {
+            Ok(opened) => *db = Some(opened),
+            Err(error) => {
+                match self.instance_to_read() {
+                    Ok(readable) => *db = Some(readable),
+                    Err(message) => self.mark(&message),
+                }
+                return Err(error.in_words_of(VERB));
             }
-            return Err(error);
         }
-        *db = opened.ok();
         tracing::warn!("derived data is opened anew after a failed write");
         Ok(())
     }
@@ -207,7 +205,8 @@ impl Derived {
         let old = self.directory.join(OLD);
         files::remove_tree(&old)?;
         files::rename_durably(&self.directory.join(DIR), &old)?;
-        *db = Some(self.instance()?.map_err(backend("make derived data of"))?);
+        const VERB: &str = "make derived data of";
+        *db = Some(self.instance(VERB).map_err(|error| error.in_words_of(VERB))?);
         files::remove_durably(&self.directory.join(MARK))?;
         self.damaged.store(false, Ordering::Release);
         *writes = Writes::default();
@@ -215,16 +214,30 @@ impl Derived {
         Ok(())
     }
 
-    /// The outer error is of the directory, the inner one of what is in it.
-    fn instance(&self) -> Result<Result<DB, rocksdb::Error>, StoreError> {
+    fn instance(&self, verb: &'static str) -> Result<DB, Unopened> {
         let directory = self.directory.join(DIR);
-        files::create_dir_private(&directory)?;
+        files::create_dir_private(&directory).map_err(|error| Unopened::Store(error.into()))?;
+        manifest::check(&directory).map_err(Unopened::Damaged)?;
+        let options = options::derived_instance(&self.options, &self.shared);
         let families = options::derived_families(&self.shared);
-        Ok(DB::open_cf_descriptors(&self.instance_options(), &directory, families))
+        DB::open_cf_descriptors(&options, &directory, families).map_err(|error| {
+            match is_damage(&error) {
+                true => Unopened::Damaged(error.into_string()),
+                false => Unopened::Store(backend(verb)(error)),
+            }
+        })
     }
 
-    fn instance_options(&self) -> Options {
-        options::derived_instance(&self.options, &self.shared)
+    /// Of which no file is written, made or removed.
+    fn instance_to_read(&self) -> Result<DB, String> {
+        let directory = self.directory.join(DIR);
+        manifest::check(&directory)?;
+        let mut options = options::derived_instance(&self.options, &self.shared);
+        options.create_if_missing(false);
+        options.create_missing_column_families(false);
+        let families = options::derived_families(&self.shared);
+        DB::open_cf_descriptors_read_only(&options, &directory, families, false)
+            .map_err(rocksdb::Error::into_string)
     }
 
     fn mark(&self, message: &str) {
@@ -234,6 +247,23 @@ impl Derived {
         tracing::error!(error = message, "derived data is damaged, and is to be made anew");
         if let Err(error) = files::write_durably(&self.directory.join(MARK), message.as_bytes()) {
             tracing::error!(%error, "the mark of the damage could not be kept");
+        }
+    }
+}
+
+/// Why an instance was not opened.
+enum Unopened {
+    /// The files are not, or no longer, what was written.
+    Damaged(String),
+    /// They may be as they should.
+    Store(StoreError),
+}
+
+impl Unopened {
+    fn in_words_of(self, verb: &'static str) -> StoreError {
+        match self {
+            Unopened::Damaged(message) => StoreError::Backend { verb, message },
+            Unopened::Store(error) => error,
         }
     }
 }

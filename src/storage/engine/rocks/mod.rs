@@ -5,6 +5,7 @@
 //! skip it. Opening takes `LOCK` in the directory, so that there is one process on it.
 
 mod derived;
+mod manifest;
 mod options;
 #[cfg(test)]
 mod tests;
@@ -74,6 +75,7 @@ impl RocksEngine {
             || {
                 let truth_options = options::truth_instance(options, &shared);
                 let families = options::truth_families(&shared);
+                is_readable(&truth_dir)?;
                 DB::open_cf_descriptors(&truth_options, &truth_dir, families)
                     .map_err(backend("open truth of"))
             },
@@ -105,6 +107,7 @@ impl RocksEngine {
         truth_options.create_if_missing(false);
         truth_options.create_missing_column_families(false);
         let families = options::truth_families(&shared);
+        is_readable(&truth_dir)?;
         let truth = DB::open_cf_descriptors_read_only(&truth_options, &truth_dir, families, false)
             .map_err(backend("open truth of"))?;
         Ok(Self {
@@ -253,10 +256,11 @@ impl Engine for RocksEngine {
             .read(|db| collect(db.raw_iterator_cf_opt(handle(db, family), read), from, limit))
     }
 
-    fn derived_write(&self, batch: DerivedBatch) -> Result<(), StoreError> {
+    fn derived_write(&self, mut batch: DerivedBatch) -> Result<(), StoreError> {
+        batch.sort();
         self.derived.write(|db| {
             let mut write = WriteBatch::with_capacity_bytes(2 * batch.bytes() as usize);
-            for (family, key, value) in batch.into_sorted() {
+            for (family, key, value) in batch.changes() {
                 match value {
                     Some(value) => write.put_cf(handle(db, family), key, value),
                     None => write.delete_cf(handle(db, family), key),
@@ -328,6 +332,11 @@ impl Engine for RocksEngine {
             bytes_own: bytes_own.min(space.bytes_used),
         })
     }
+}
+
+/// Whether RocksDB comes back from reading which files there are.
+fn is_readable(truth: &Path) -> Result<(), StoreError> {
+    manifest::check(truth).map_err(|message| StoreError::Backend { verb: "open truth of", message })
 }
 
 /// Opens the instances side by side: each waits for the disk most of its time.

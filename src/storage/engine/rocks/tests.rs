@@ -243,7 +243,8 @@ fn what_cannot_be_read_of_derived_data_is_marked_until_it_is_wiped() {
         fs::write(table, bytes).unwrap();
     };
     let current: Damage = |derived| fs::write(derived.join("CURRENT"), "MANIFEST").unwrap();
-    for damage in [table, current] {
+    let manifest: Damage = say_recycled;
+    for damage in [table, current, manifest] {
         let rocks = Rocks::open();
         let mut batch = DerivedBatch::new();
         batch.put(DerivedFamily::Meta, "height", 7_u64.to_be_bytes());
@@ -266,6 +267,31 @@ fn what_cannot_be_read_of_derived_data_is_marked_until_it_is_wiped() {
         let rocks = rocks.reopen();
         assert!(!rocks.engine.derived_is_damaged());
         assert_eq!((read(&rocks).unwrap(), head(&rocks.engine)), (None, Some(1)));
+    }
+}
+
+/// One flipped bit in the type of the second record of the MANIFEST.
+fn say_recycled(instance: &Path) {
+    let current = fs::read_to_string(instance.join("CURRENT")).unwrap();
+    let path = instance.join(current.trim_end());
+    let mut bytes = fs::read(&path).unwrap();
+    let second = 7 + usize::from(u16::from_le_bytes([bytes[4], bytes[5]]));
+    assert_eq!(bytes[second + 6], 1);
+    bytes[second + 6] = 5;
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_manifest_that_rocksdb_would_read_for_ever_is_refused() {
+    let rocks = Rocks::open();
+    rocks.engine.commit(&block(1, 10)).unwrap();
+    drop(rocks.engine);
+    let data = rocks.dir.path().join("data");
+    say_recycled(&data.join("truth"));
+    for opened in [RocksEngine::open(&data, &small()), RocksEngine::open_read_only(&data, &small())]
+    {
+        let said = opened.err().unwrap().to_string();
+        assert!(said.contains("truth/MANIFEST-") && said.contains("type 5"), "{said}");
     }
 }
 
