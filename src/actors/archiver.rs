@@ -317,10 +317,12 @@ impl Work {
     /// Behind a manifest, if the log has what it says.
     fn agreed(&self, found: &Found) -> Result<Place, RoundError> {
         let (size, root) = (found.manifest.to, found.manifest.root);
+        // First this: a ledger that is not open for reads says that it has no entries.
+        let row = self.reader.roots(size.saturating_sub(1), size, 1)?.pop();
         if size > self.reader.head().seq {
             return Err(RoundError::Ahead(size));
         }
-        match self.reader.roots(size.saturating_sub(1), size, 1)?.pop() {
+        match row {
             Some(row) if row.seq == size && row.root == root => Ok(found.place()),
             _ => Err(RoundError::Fork(size)),
         }

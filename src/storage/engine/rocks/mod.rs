@@ -295,7 +295,7 @@ impl Engine for RocksEngine {
         self.room(CHECKPOINT_ROOM)?;
         let copy = |db: &DB, name| Checkpoint::new(db)?.create_checkpoint(into.join(name));
         if !self.derived_is_damaged() {
-            self.derived.read(|db| copy(db, "derived"))?;
+            self.derived.copy(|db| copy(db, "derived"))?;
         }
         copy(&self.truth, "truth").map_err(backend("copy truth of"))
     }
