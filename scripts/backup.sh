@@ -35,7 +35,7 @@ head_seq() { curl -fsS "$metrics_url/metrics" | awk '$1 == "ledger_published_siz
 
 settings macronode uds.path="$dir/socket" archive.url="file://$dir/archive" archive.interval=30s
 start
-vkey=$(curl -fsS "$url/version" | tr ',' '\n' | field verifier_key)
+vkey=$(curl -fsS "$url/version" | tr ",{}" "\n\n\n" | field verifier_key)
 printf 'filling the ledger with %s entries\n' "$entries"
 ctl --quiet bench --mix mint=1 --connections 32 --batch 100 --entries "$entries" >/dev/null
 
