@@ -1,7 +1,7 @@
 # The everyday commands of the project. `make` lists them.
 .DEFAULT_GOAL := help
 .PHONY: help run test verify-log sim sim-long kills-long model-deep flips power lint build bench audit-bench restart overload soak upstreams \
-	doors fuzz fuzz-smoke deny advisories sbom release doc manuals install deb clean-dev interop
+	backup-drill doors fuzz fuzz-smoke deny advisories sbom release doc manuals install deb clean-dev interop
 
 CARGO ?= cargo
 
@@ -90,6 +90,9 @@ sbom: ## list all that is in the programs, as CycloneDX
 
 release: ## build, list, sum and sign a release: make release KEY=release.key
 	scripts/release.sh $(KEY)
+
+backup-drill: build ## snapshot under load, a lost machine, a restore: make backup-drill ENTRIES=1000000
+	scripts/backup.sh $(or $(ENTRIES),1000000)
 
 doc: ## build the API documentation
 	@scripts/setup.sh
