@@ -3,46 +3,28 @@
 //!
 //! `cargo bench --bench commit_path`, or one part of it: `cargo bench --bench commit_path -- group`.
 
+mod support;
+
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ron_ledger::accumulator::{HashAlgo, Tiles};
-use ron_ledger::client::unit::to_wire;
-use ron_ledger::client::workload::{Spec, Workload};
-use ron_ledger::http::dto::RequestIn;
 use ron_ledger::http::parse::{Rules, parse};
 use ron_ledger::ledger::encode::encode_into;
-use ron_ledger::ledger::entry::Entry;
-use ron_ledger::ledger::names::Asset;
-use ron_ledger::ledger::plan::Group;
-use ron_ledger::ledger::request::{Grants, Item, Request};
 use ron_ledger::storage::engine::{Engine, MemoryEngine};
-use ron_ledger::storage::genesis::Genesis;
-use ron_ledger::storage::store::{Store, StoreOptions};
-use ron_ledger::storage::writer::{Lag, Writer};
+
+use support::{asset, body, commit, entries, fresh, ledger};
 
 /// Entries of a group, from one small request to a full group.
 const GROUPS: [usize; 3] = [64, 512, 4096];
 
-fn workload(entries: usize, seed: u64) -> Workload {
-    let spec = Spec { entries, seed, accounts: 10_000, invalid_share: 0.0, ..Spec::default() };
-    Workload::new(spec).expect("the spec is within its bounds")
-}
-
-fn entries(count: usize) -> Vec<Entry> {
-    workload(count, 1).flat_map(|unit| unit.entries).collect()
-}
-
 fn reads_json(bench: &mut Criterion) {
-    let batch = entries(64).iter().map(to_wire).collect();
-    let request = RequestIn { batch, idem_id: None, atomic: false };
-    let body = serde_json::to_vec(&request).expect("texts and numbers");
-    let default_asset = Asset::new("RON").expect("a name");
+    let (body, default_asset) = (body(64), asset());
     let rules = Rules { default_asset: &default_asset, batch_max_entries: 1000 };
     let mut group = bench.benchmark_group("read_json");
-    group.throughput(Throughput::Elements(request.batch.len() as u64));
+    group.throughput(Throughput::Elements(64));
     group.bench_function("64", |bench| bench.iter(|| parse(black_box(&body), &rules)));
     group.finish();
 }
@@ -67,41 +49,10 @@ fn encodes_and_hashes(bench: &mut Criterion) {
     }
 }
 
-/// The requests of a group, never seen before.
-fn fresh(count: usize, seed: u64) -> Vec<Request> {
-    let item = |entry| Item::new(entry, Grants::ALL);
-    let units = workload(count, seed);
-    units
-        .map(|unit| Request {
-            items: unit.entries.into_iter().map(item).collect(),
-            atomic: unit.atomic,
-        })
-        .collect()
-}
-
-fn commit(writer: &mut Writer, requests: &[Request]) {
-    let requests: Vec<&Request> = requests.iter().collect();
-    let far = Instant::now() + Duration::from_secs(60);
-    writer.make_room(requests.len() as u64 * 4, far).expect("there is room");
-    let group = Group { requests: &requests, now: writer.next_time(1), expire_max: 0 };
-    let mut prepared = writer.prepare(&group).expect("the store can be read");
-    let written = writer.write(&mut prepared).expect("the store can be written");
-    black_box(writer.apply(prepared, written));
-}
-
 fn commits_groups(bench: &mut Criterion, name: &str, engine: impl Fn() -> Arc<dyn Engine>) {
     let mut group = bench.benchmark_group(name);
     for size in GROUPS {
-        let genesis = Genesis {
-            hash: HashAlgo::Sha256,
-            origin: "bench".into(),
-            default_asset: Asset::new("RON").expect("a name"),
-            parent: None,
-        };
-        let lag = Lag { flush: 50_000, max: 200_000 };
-        let options = StoreOptions { filter_bytes: 32 << 20, lag };
-        let store = Store::open(engine(), genesis, options).expect("the store opens");
-        let (mut writer, _lease) = store.writer(None).expect("an empty store recovers");
+        let (_store, mut writer, _lease) = ledger(engine());
         let mut seed = 0;
         group.throughput(Throughput::Elements(size as u64));
         group.bench_function(BenchmarkId::from_parameter(size), |bench| {

@@ -5,7 +5,7 @@
 //! | floor | modules |
 //! |---|---|
 //! | 0, pure | [`ledger`], [`accumulator`] |
-//! | 1, resources | [`storage`], [`capability`], [`config`], [`telemetry`], [`upstream`], [`witness`] |
+//! | 1, resources | [`storage`], [`capability`], [`config`], [`telemetry`], [`policy`], [`upstream`], [`witness`] |
 //! | 2, actors | [`actors`] |
 //! | 3, edges | [`http`], [`client`], [`audit`], [`ctl`] |
 //! | 4, whole | [`app`] and the two binaries |
@@ -24,6 +24,7 @@ pub mod config;
 pub mod ctl;
 pub mod http;
 pub mod ledger;
+pub mod policy;
 pub mod storage;
 pub mod telemetry;
 pub mod upstream;

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 
 use super::rate::RateLimit;
 use crate::capability::Peer;
+use crate::config::{Config, RatesConfig};
 use crate::ledger::reason::{Reason, Reject};
 use crate::telemetry::RateScope;
 
@@ -35,6 +36,27 @@ pub struct Rates {
     pub tls: u32,
     /// All without TLS.
     pub plain: u32,
+}
+
+impl Rates {
+    /// As the configuration says.
+    pub fn of(config: &Config) -> Self {
+        let RatesConfig { capability, uds, mtls, tls, plain } = config.rates;
+        Rates { global: config.limits.requests_per_second, capability, uds, mtls, tls, plain }
+    }
+
+    /// These, but for what `new` says otherwise than `old` did: that is as `new` says.
+    pub fn changed(self, old: Rates, new: Rates) -> Rates {
+        let of = |now, old, new| if old == new { now } else { new };
+        Rates {
+            global: of(self.global, old.global, new.global),
+            capability: of(self.capability, old.capability, new.capability),
+            uds: of(self.uds, old.uds, new.uds),
+            mtls: of(self.mtls, old.mtls, new.mtls),
+            tls: of(self.tls, old.tls, new.tls),
+            plain: of(self.plain, old.plain, new.plain),
+        }
+    }
 }
 
 /// The rates, and what of them is used up.

@@ -26,6 +26,7 @@ mod clock;
 mod committer;
 mod disk;
 mod gauges;
+mod guard;
 mod history;
 mod ingress;
 mod limits;

@@ -18,7 +18,6 @@ use super::committer::{Committer, Settle};
 use super::disk::{Disk, Pressure};
 use super::door::{Door, Refused};
 use super::ingress::Ingress;
-use super::limits::Limits;
 use super::mode::{Event, IllegalMove, Mode, ModeCell};
 use super::prevalidator::Prevalidator;
 use super::publisher::{Finish, RootPublisher};
@@ -37,7 +36,8 @@ use crate::telemetry::{Metrics, Queue};
 
 pub use super::admin::Order;
 pub use super::disk::Marks;
-pub use super::limits::{CAPABILITY_BUCKETS_MAX, RATE_MAX, Rates};
+pub use super::guard::Guard;
+pub use super::limits::{CAPABILITY_BUCKETS_MAX, Limits, RATE_MAX, Rates};
 pub use super::publisher::Published;
 pub use super::revoking::{RevokeError, RevokedFile, RevokedFileError};
 pub use super::signed::{LogKeys, SIGNED_FILE, SignedError, SignedNotes};
@@ -115,6 +115,7 @@ pub(super) struct Inner {
     pub(super) signed: Arc<SignedNotes>,
     pub(super) capabilities: Arc<CachedVerifier>,
     pub(super) limits: Arc<Limits>,
+    pub(super) guard: Arc<Guard>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) deadline: Duration,
     pub(super) stuck_after: Duration,
@@ -182,8 +183,13 @@ impl Pipeline {
     }
 
     /// The rates of requests, which may be set.
-    pub fn limits(&self) -> &Limits {
+    pub fn limits(&self) -> &Arc<Limits> {
         &self.inner.limits
+    }
+
+    /// The policy, which may be replaced.
+    pub fn guard(&self) -> &Arc<Guard> {
+        &self.inner.guard
     }
 
     /// The metrics. Gauges that are read off something else are as of the last

@@ -11,6 +11,7 @@ use actix::prelude::*;
 
 use super::breaker::BreakerHandle;
 use super::door::{Door, Refused, Seated};
+use super::guard::{Guard, Reservations};
 use super::limits::Limits;
 use super::probe::{Point, Probe};
 use super::refusal::{is_late, refuse_busy, refuse_rate, timeout};
@@ -39,6 +40,7 @@ pub(super) struct Deps {
     pub(super) capabilities: Arc<CachedVerifier>,
     pub(super) limits: Arc<Limits>,
     pub(super) bridges: ReversibleBridges,
+    pub(super) guard: Arc<Guard>,
     pub(super) upstreams: Arc<[BreakerHandle]>,
     pub(super) reader: Reader,
     pub(super) metrics: Arc<Metrics>,
@@ -55,7 +57,7 @@ impl Handler<Seated<Admitted>> for Prevalidator {
     type Result = ();
 
     fn handle(&mut self, admitted: Seated<Admitted>, _: &mut Self::Context) {
-        let Admitted { submission, deadline, reply } = admitted.msg;
+        let Admitted { submission, deadline, mut reply } = admitted.msg;
         self.deps.probe.hit(Point::PrevalidatorHandle);
         let started = Instant::now();
         if is_late(deadline) {
@@ -68,7 +70,8 @@ impl Handler<Seated<Admitted>> for Prevalidator {
         if let Err(scope) = self.deps.limits.admit_capability(capability.id(), started) {
             return refuse_rate(&self.deps.metrics, scope, reply);
         }
-        let request = self.check(&capability, submission.entries, submission.atomic);
+        let (request, reserved) = self.check(&capability, submission.entries, submission.atomic);
+        reply.keep(reserved);
         self.deps.metrics.prevalidator_duration.observe(started.elapsed().as_secs_f64());
         if request.items.iter().all(|item| item.refused.is_some()) {
             return reply.send(self.all_refused(request));
@@ -112,7 +115,12 @@ impl Prevalidator {
         })
     }
 
-    fn check(&self, capability: &Capability, entries: Vec<Entry>, atomic: bool) -> Request {
+    fn check(
+        &self,
+        capability: &Capability,
+        entries: Vec<Entry>,
+        atomic: bool,
+    ) -> (Request, Reservations) {
         let items = entries.into_iter().map(|mut entry| {
             let verdict = self.allowed(capability, &entry);
             if let Ok(kid) = KeyName::new(capability.kid()) {
@@ -123,7 +131,9 @@ impl Prevalidator {
                 verdict.err().filter(|reject| self.is_binding(&item, reject)).map(Box::new);
             item
         });
-        Request { items: items.collect(), atomic }
+        let mut request = Request { items: items.collect(), atomic };
+        let reserved = self.deps.guard.check(&mut request, |items| self.durable(items));
+        (request, reserved)
     }
 
     fn allowed(&self, capability: &Capability, entry: &Entry) -> Result<(), Reject> {
@@ -157,6 +167,14 @@ impl Prevalidator {
     fn is_binding(&self, item: &Item, reject: &Reject) -> bool {
         reject.reason != Reason::PolicyDenied
             || !matches!(self.deps.reader.known(&[item.entry.id], &[item.digest]), Ok(known) if known == [true])
+    }
+
+    /// Of each item, whether its id or its tuple is in the log: then nothing new comes of it. What
+    /// cannot be read counts as new.
+    fn durable(&self, items: &[Item]) -> Vec<bool> {
+        let (ids, tuples): (Vec<_>, Vec<_>) =
+            items.iter().map(|item| (item.entry.id, item.digest)).unzip();
+        self.deps.reader.known(&ids, &tuples).unwrap_or_default()
     }
 
     fn all_refused(&self, request: Request) -> Answer {

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use super::ages::Age;
 use super::budget::Held;
 use super::door::Seat;
+use super::guard::Reservations;
 use crate::accumulator::Hash;
 use crate::capability::Peer;
 use crate::ledger::entry::Entry;
@@ -99,20 +100,32 @@ impl Waiters {
     }
 }
 
-/// The duty to answer. Dropping it without an answer closes the channels.
-pub(super) struct Reply(Arc<Waiters>);
+/// The duty to answer. Dropping it without an answer closes the channels, and leaves what the policy
+/// has counted for the request counted.
+pub(super) struct Reply {
+    waiters: Arc<Waiters>,
+    reserved: Reservations,
+}
 
 impl Reply {
     pub(super) fn new(sender: oneshot::Sender<Arc<Answer>>, held: Held) -> Self {
-        Reply(Arc::new(Waiters(Mutex::new(Some(vec![(sender, held)])))))
+        let waiters = Arc::new(Waiters(Mutex::new(Some(vec![(sender, held)]))));
+        Reply { waiters, reserved: Reservations::default() }
+    }
+
+    /// Takes over what the policy has counted for the request.
+    pub(super) fn keep(&mut self, reserved: Reservations) {
+        self.reserved = reserved;
     }
 
     pub(super) fn waiters(&self) -> Weak<Waiters> {
-        Arc::downgrade(&self.0)
+        Arc::downgrade(&self.waiters)
     }
 
-    pub(super) fn send(self, answer: Answer) {
-        let (answer, waiting) = (Arc::new(answer), self.0.0.lock().take());
+    pub(super) fn send(mut self, answer: Answer) {
+        // First, so that a client that goes on at once finds its room.
+        std::mem::take(&mut self.reserved).settle(&answer);
+        let (answer, waiting) = (Arc::new(answer), self.waiters.0.lock().take());
         for (sender, held) in waiting.into_iter().flatten() {
             // First, so that a client that goes on at once finds its share free.
             drop(held);
@@ -128,7 +141,7 @@ impl Reply {
 
 impl Drop for Reply {
     fn drop(&mut self) {
-        drop(self.0.0.lock().take());
+        drop(self.waiters.0.lock().take());
     }
 }
 

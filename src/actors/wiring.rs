@@ -15,6 +15,7 @@ use super::budget::{Budget, Usage};
 use super::committer::{self, Committer};
 use super::disk::{Disk, Marks};
 use super::door::Door;
+use super::guard::Guard;
 use super::ingress::{self, Ingress, Twins};
 use super::limits::{Limits, Rates};
 use super::mode::{Checker, Event, ModeCell};
@@ -31,6 +32,7 @@ use super::verifier::{self, Pace, Verifier};
 use super::witnesses::{self, Watchers, Witnessed, Witnesses};
 use crate::capability::CachedVerifier;
 use crate::config::{Config, ReversibleBridges};
+use crate::policy::Policy as Rules;
 use crate::storage::store::Store;
 use crate::telemetry::{ActorName, Metrics, Queue};
 
@@ -89,14 +91,7 @@ impl Settings {
                 bytes: config.limits.inflight_bytes,
             },
             request_deadline: config.limits.request_deadline,
-            rates: Rates {
-                global: config.limits.requests_per_second,
-                capability: config.rates.capability,
-                uds: config.rates.uds,
-                mtls: config.rates.mtls,
-                tls: config.rates.tls,
-                plain: config.rates.plain,
-            },
+            rates: Rates::of(config),
             batch_max_entries: config.commit.batch_max_entries,
             batch_max_bytes: usize::try_from(config.commit.batch_max_bytes).unwrap_or(usize::MAX),
             expire_max: config.commit.expire_max,
@@ -131,6 +126,8 @@ pub struct Parts {
     pub signed: Arc<SignedNotes>,
     /// Who verifies tokens.
     pub capabilities: Arc<CachedVerifier>,
+    /// What capabilities leave open, and the operator does not.
+    pub rules: Rules,
     /// Where revocations outlive the process.
     pub revoked_file: Option<RevokedFile>,
     /// Who is to cosign them.
@@ -235,8 +232,8 @@ impl Pipeline {
     /// # Errors
     /// When the system gives no threads.
     pub fn start(parts: Parts, settings: &Settings) -> std::io::Result<Pipeline> {
-        let Parts { store, signed, watchers, capabilities, revoked_file, mode, metrics, probe } =
-            parts;
+        let Parts { store, signed, watchers, capabilities, revoked_file, rules, .. } = parts;
+        let Parts { mode, metrics, probe, .. } = parts;
         let hooks = Arc::new(Watch { mode: mode.clone(), metrics: Arc::clone(&metrics) });
         let mut starter =
             Starter { policy: settings.policy, hooks, cares: Vec::new(), threads: Vec::new() };
@@ -330,11 +327,13 @@ impl Pipeline {
 
         let upstreams = starter.breakers(&front, &probe);
         let limits = Arc::new(Limits::new(settings.rates));
+        let guard = Arc::new(Guard::new(rules, Arc::clone(&metrics)));
         let deps = prevalidator::Deps {
             sequencer: sequencer.clone(),
             capabilities: Arc::clone(&capabilities),
             limits: Arc::clone(&limits),
             bridges: settings.bridges,
+            guard: Arc::clone(&guard),
             upstreams: Arc::clone(&upstreams),
             reader: reader.clone(),
             metrics: Arc::clone(&metrics),
@@ -384,6 +383,7 @@ impl Pipeline {
                 signed,
                 capabilities,
                 limits,
+                guard,
                 metrics,
                 deadline: settings.request_deadline,
                 stuck_after: settings.stuck_after,

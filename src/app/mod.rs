@@ -20,7 +20,7 @@ use self::listen::Listeners;
 use self::reload::Reload;
 use crate::actors::drills::Drills;
 use crate::actors::pipeline::Pipeline;
-use crate::config::{Config, Profile};
+use crate::config::{Config, Loaded, Profile};
 use crate::storage::files::{DirLock, FileError};
 
 pub use self::args::Args;
@@ -97,8 +97,8 @@ pub enum StartError {
 ///
 /// # Errors
 /// [`StartError`]; nothing was served then.
-pub async fn run(config: &Config, at_least: Option<&Path>) -> Result<Exit, StartError> {
-    run_opened_by(config, |config| node::open_for_service(config, at_least)).await
+pub async fn run(loaded: &Loaded, at_least: Option<&Path>) -> Result<Exit, StartError> {
+    run_opened_by(loaded, |config| node::open_for_service(config, at_least)).await
 }
 
 /// As [`run`], around a pipeline that `open` opens, with the means of drills where it takes them.
@@ -106,9 +106,10 @@ pub async fn run(config: &Config, at_least: Option<&Path>) -> Result<Exit, Start
 /// # Errors
 /// As [`run`].
 pub async fn run_opened_by(
-    config: &Config,
+    loaded: &Loaded,
     open: impl FnOnce(&Config) -> Result<(Pipeline, Option<Arc<Drills>>), OpenError>,
 ) -> Result<Exit, StartError> {
+    let config = &loaded.config;
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut hangup = signal(SignalKind::hangup())?;
     let (pipeline, drills) = open(config)?;
@@ -127,11 +128,7 @@ pub async fn run_opened_by(
     let announcer = actix_rt::spawn(announce(pipeline.clone()));
     actix_rt::spawn(tls::watch(listeners.endpoints.clone()));
     // Without a handler it would end the process undrained: a closed terminal is no reason to.
-    let reload = Reload {
-        config: config.clone(),
-        capabilities: Arc::clone(pipeline.capabilities()),
-        endpoints: listeners.endpoints.clone(),
-    };
+    let mut reload = Reload::new(loaded, &pipeline, listeners.endpoints.clone());
     actix_rt::spawn(async move {
         while hangup.recv().await.is_some() {
             reload.run();

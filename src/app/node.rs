@@ -18,6 +18,7 @@ use crate::capability::{
 };
 use crate::config::{Config, Environment, HashChoice, Profile};
 use crate::ledger::names::Asset;
+use crate::policy::{Policy, Unfit};
 use crate::storage::branch::{BranchError, branch};
 use crate::storage::engine::{Engine, Failing, FsyncFault, MemoryEngine, StoreError};
 use crate::storage::files::read_bounded;
@@ -84,6 +85,9 @@ pub enum OpenError {
     /// It does not become a new ledger.
     #[error(transparent)]
     Branch(#[from] BranchError),
+    /// The rules.
+    #[error("policy.file: {0}")]
+    Policy(#[from] Unfit),
     /// What the mode was.
     #[error(transparent)]
     Mode(#[from] ModeFileError),
@@ -197,12 +201,14 @@ fn open_around(
         lag: Lag { flush: config.derived.flush_entries, max: config.derived.max_lag_entries },
     };
     let watchers = watchers(&config.witness)?;
+    let rules = Policy::of(&config.policy)?;
     let parts = Parts {
         watchers,
         store: Arc::new(Store::open(around(engine), genesis, options)?),
         signed: Arc::new(signed),
         capabilities: Arc::new(verifier),
         revoked_file,
+        rules,
         mode,
         metrics: Metrics::new(),
         probe,

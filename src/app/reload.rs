@@ -4,27 +4,103 @@
 use std::sync::Arc;
 
 use super::tls::Endpoint;
+use crate::actors::pipeline::{Guard, Limits, Pipeline, Rates};
 use crate::capability::{CachedVerifier, Keyring};
-use crate::config::Config;
+use crate::config::Loaded;
+use crate::policy::Policy;
+use crate::telemetry::{Metrics, Reload as Outcome};
+
+/// The settings that take effect at once, or whole sections of them; the others need a restart.
+const RELOADED: &[&str] = &["limits.requests_per_second", "policy.file", "rates."];
+
+fn is_reloaded(key: &str) -> bool {
+    let is_in = |section: &str| section.ends_with('.') && key.starts_with(section);
+    RELOADED.iter().any(|known| key == *known || is_in(known))
+}
 
 /// What can be reloaded, each by a function of its own. It holds no store, so that it cannot keep one
 /// open.
 pub(super) struct Reload {
-    pub(super) config: Config,
-    pub(super) capabilities: Arc<CachedVerifier>,
-    pub(super) endpoints: Vec<Arc<Endpoint>>,
+    /// What the node was started with.
+    started: Loaded,
+    /// What was read last, and found fit.
+    last: Loaded,
+    capabilities: Arc<CachedVerifier>,
+    limits: Arc<Limits>,
+    guard: Arc<Guard>,
+    metrics: Arc<Metrics>,
+    endpoints: Vec<Arc<Endpoint>>,
 }
 
 impl Reload {
+    pub(super) fn new(loaded: &Loaded, pipeline: &Pipeline, endpoints: Vec<Arc<Endpoint>>) -> Self {
+        Reload {
+            started: loaded.clone(),
+            last: loaded.clone(),
+            capabilities: Arc::clone(pipeline.capabilities()),
+            limits: Arc::clone(pipeline.limits()),
+            guard: Arc::clone(pipeline.guard()),
+            metrics: Arc::clone(pipeline.metrics()),
+            endpoints,
+        }
+    }
+
     /// All of it.
-    pub(super) fn run(&self) {
-        tracing::info!("SIGHUP: settings that are not named below need a restart");
+    pub(super) fn run(&mut self) {
+        tracing::info!("SIGHUP: settings that are not named below stay as they are");
+        self.settings();
+        self.policy();
         self.keyring();
         self.endpoints.iter().for_each(|endpoint| endpoint.reload());
     }
 
+    /// The file again, under the same variables and flags. A rate that an operator has set while the
+    /// node ran stays, unless the file says of it something new.
+    fn settings(&mut self) {
+        let read = self.last.again().and_then(|loaded| {
+            loaded.config.validate()?;
+            Ok(loaded)
+        });
+        let loaded = match read {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                self.metrics.config_reloads.of(Outcome::Refused).inc();
+                return tracing::error!(%error, "the settings stay as they were");
+            }
+        };
+        let changes = self.last.changes(&loaded);
+        for (key, old, new) in changes.filter(|(key, ..)| is_reloaded(key)) {
+            tracing::info!(key, %old, %new, "a setting has changed");
+        }
+        let changes = self.started.changes(&loaded);
+        for (key, running, new) in changes.filter(|(key, ..)| !is_reloaded(key)) {
+            tracing::warn!(key, %running, %new, "a change of this setting needs a restart");
+        }
+        let (old, new) = (Rates::of(&self.last.config), Rates::of(&loaded.config));
+        if old != new {
+            self.limits.set(self.limits.rates().changed(old, new));
+        }
+        self.metrics.config_reloads.of(Outcome::Done).inc();
+        self.last = loaded;
+    }
+
+    fn policy(&self) {
+        match Policy::of(&self.last.config.policy) {
+            Ok(policy) => {
+                let rules = policy.rules_count();
+                self.guard.replace(policy);
+                self.metrics.policy_reloads.of(Outcome::Done).inc();
+                tracing::info!(rules, "reloaded the policy");
+            }
+            Err(error) => {
+                self.metrics.policy_reloads.of(Outcome::Refused).inc();
+                tracing::error!(%error, "the policy stays as it was: policy.file");
+            }
+        }
+    }
+
     fn keyring(&self) {
-        match Keyring::open(&self.config.capabilities.keyring_dir) {
+        match Keyring::open(&self.started.config.capabilities.keyring_dir) {
             Ok(keyring) => {
                 let (kids, current) = (keyring.kids().count(), keyring.current().0.to_owned());
                 self.capabilities.reload(keyring);

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use ron_ledger::app::{self, Args, Exit};
-use ron_ledger::config::{Config, ConfigError, Sources};
+use ron_ledger::config::{Config, ConfigError, Loaded, Sources};
 use ron_ledger::storage::genesis::{Parent, SCHEMA};
 use ron_ledger::telemetry;
 
@@ -12,22 +12,23 @@ fn main() -> ExitCode {
     let mut args = Args::parse();
     let at_least = args.at_least.take();
     let (is_upgrade, is_branch) = (args.upgrade, args.new_origin);
-    let config = match load(args) {
-        Ok(config) => config,
+    let loaded = match load(args) {
+        Ok(loaded) => loaded,
         Err(error) => return fail(&error, Exit::Usage),
     };
+    let config = &loaded.config;
     let _telemetry = match telemetry::init(&config.telemetry) {
         Ok(guard) => guard,
         Err(error) => return fail(&error, Exit::NotStarted),
     };
     app::log_panics();
     if is_upgrade {
-        return upgrade(&config);
+        return upgrade(config);
     }
     if is_branch {
-        return branch(&config);
+        return branch(config);
     }
-    match actix_rt::System::new().block_on(app::run(&config, at_least.as_deref())) {
+    match actix_rt::System::new().block_on(app::run(&loaded, at_least.as_deref())) {
         Ok(exit) => exit.into(),
         Err(error) => {
             tracing::error!(%error, "not started");
@@ -63,12 +64,12 @@ fn branch(config: &Config) -> ExitCode {
     }
 }
 
-fn load(args: Args) -> Result<Config, ConfigError> {
+fn load(args: Args) -> Result<Loaded, ConfigError> {
     let profile = args.profile.map(|profile| ("profile".to_owned(), profile));
     let overrides = profile.into_iter().chain(args.set).collect();
-    let config = Config::load(Sources::from_process(args.config, overrides))?.config;
-    config.validate()?;
-    Ok(config)
+    let loaded = Config::load(Sources::from_process(args.config, overrides))?;
+    loaded.config.validate()?;
+    Ok(loaded)
 }
 
 fn fail(error: &dyn std::error::Error, exit: Exit) -> ExitCode {

@@ -2,6 +2,7 @@
 
 use super::{Client, ClientError};
 use crate::http::caps::{CapsOut, RevokeIn};
+use crate::http::denials::{DenialsOut, DenyIn};
 use crate::http::limits::{LimitsIn, LimitsOut};
 
 impl Client {
@@ -35,5 +36,21 @@ impl Client {
     /// [`ClientError`].
     pub async fn set_limits(&self, limits: &LimitsIn) -> Result<LimitsOut, ClientError> {
         self.give("limits", limits).await
+    }
+
+    /// What the API turns away, over the local socket.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn denials(&self) -> Result<DenialsOut, ClientError> {
+        self.get(&["admin", "denials"], &[]).await
+    }
+
+    /// Sets what the API turns away, over the local socket.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn deny(&self, deny: &DenyIn) -> Result<DenialsOut, ClientError> {
+        self.give("deny", deny).await
     }
 }

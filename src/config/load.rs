@@ -110,12 +110,34 @@ pub struct Loaded {
     /// The values in force. Not yet validated.
     pub config: Config,
     origins: Vec<Setting>,
+    file: Option<PathBuf>,
+    /// Variables and flags, which stay as they are as long as the process lives.
+    fixed: Vec<Layer>,
 }
 
 impl Loaded {
     /// Every key in alphabetical order, with its value and where that came from.
     pub fn origins(&self) -> &[Setting] {
         &self.origins
+    }
+
+    /// The same sources, with the file as it is now. Not validated.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn again(&self) -> Result<Loaded, ConfigError> {
+        merge(self.file.clone(), self.fixed.clone())
+    }
+
+    /// The keys whose values differ, with the value here and the one there.
+    pub fn changes<'a>(
+        &'a self,
+        other: &'a Loaded,
+    ) -> impl Iterator<Item = (&'a str, &'a serde_json::Value, &'a serde_json::Value)> {
+        // Both have every key there is, in the same order.
+        let both = self.origins.iter().zip(&other.origins);
+        both.filter(|(here, there)| here.value != there.value)
+            .map(|(here, there)| (here.key.as_str(), &here.value, &there.value))
     }
 
     /// The same as one JSON object: key -> `{"value", "origin"}`.
@@ -144,32 +166,36 @@ impl Config {
     /// An unreadable file, an unknown key in any source (with the nearest known one), or a value of
     /// the wrong type. Relations between values are left to [`Config::validate`].
     pub fn load(sources: Sources) -> Result<Loaded, ConfigError> {
-        let defaults = Layer::parse(DEFAULTS, Origin::Default)?;
-        let known: BTreeSet<String> = defaults.values.keys().cloned().collect();
-
-        let mut layers = vec![defaults];
-        if let Some(path) = sources.file {
-            layers.push(Layer::from_file(path, &known)?);
-        }
-        layers.extend(Layer::from_aliases(&sources.env));
-        layers.extend(Layer::from_env(&sources.env, &known)?);
+        let known = known(&Layer::parse(DEFAULTS, Origin::Default)?);
+        let mut fixed = Layer::from_aliases(&sources.env);
+        fixed.extend(Layer::from_env(&sources.env, &known)?);
         for (key, value) in sources.overrides {
-            layers.push(Layer::from_flag(key, value, &known)?);
+            fixed.push(Layer::from_flag(key, value, &known)?);
         }
-
-        let mut origins: BTreeMap<String, Origin> = BTreeMap::new();
-        let mut builder = config::Config::builder();
-        for layer in layers {
-            origins.extend(layer.values.keys().map(|key| (key.clone(), layer.origin.clone())));
-            builder = builder.add_source(layer);
-        }
-        let config: Config = builder
-            .build()
-            .and_then(config::Config::try_deserialize)
-            .map_err(|error| ConfigError::Value(describe(&error, &origins)))?;
-        let origins = settings(&config, origins);
-        Ok(Loaded { config, origins })
+        merge(sources.file, fixed)
     }
+}
+
+fn known(defaults: &Layer) -> BTreeSet<String> {
+    defaults.values.keys().cloned().collect()
+}
+
+fn merge(file: Option<PathBuf>, fixed: Vec<Layer>) -> Result<Loaded, ConfigError> {
+    let defaults = Layer::parse(DEFAULTS, Origin::Default)?;
+    let read = file.clone().map(|path| Layer::from_file(path, &known(&defaults))).transpose()?;
+    let layers = [defaults].into_iter().chain(read).chain(fixed.iter().cloned());
+    let mut origins: BTreeMap<String, Origin> = BTreeMap::new();
+    let mut builder = config::Config::builder();
+    for layer in layers {
+        origins.extend(layer.values.keys().map(|key| (key.clone(), layer.origin.clone())));
+        builder = builder.add_source(layer);
+    }
+    let config: Config = builder
+        .build()
+        .and_then(config::Config::try_deserialize)
+        .map_err(|error| ConfigError::Value(describe(&error, &origins)))?;
+    let origins = settings(&config, origins);
+    Ok(Loaded { config, origins, file, fixed })
 }
 
 /// One setting for each key, with the value read back from the typed configuration.

@@ -4,6 +4,7 @@
 //! then checks the relations between values. They are apart so that `config print` can show where a
 //! wrong value came from.
 
+mod admission;
 mod layer;
 mod load;
 mod model;
@@ -12,8 +13,10 @@ mod roles;
 mod units;
 mod validate;
 
+pub use admission::{PolicyConfig, RatesConfig};
 pub use load::{ConfigError, DEFAULTS, Loaded, Origin, Setting, Sources};
 pub use model::*;
+pub(crate) use nearest::nearest;
 pub use roles::{CertName, RoleSet, Roles};
 pub use validate::{Invalid, Violation};
 

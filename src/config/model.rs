@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::admission::{PolicyConfig, RatesConfig};
 use super::roles::Roles;
 use super::units::{bytes, choice, duration, numbers, optional};
 
@@ -133,6 +134,8 @@ pub struct Config {
     pub witness: WitnessConfig,
     /// How the store is read again.
     pub verifier: VerifierConfig,
+    /// What the operator's rules allow.
+    pub policy: PolicyConfig,
     /// What the ledger's policy allows.
     pub governance: GovernanceConfig,
     /// How safe-mode ends.
@@ -156,6 +159,7 @@ macro_rules! section {
         pub struct $name { $($(#[$fdoc])* pub $field: $type),+ }
     };
 }
+pub(super) use section;
 
 section! {
     /// `[node]`
@@ -249,22 +253,6 @@ section! {
         connections_max: usize,
         /// Most items in one page of a read.
         page_max: usize,
-    }
-}
-
-section! {
-    /// `[rates]`: requests a second; 0 for no limit.
-    RatesConfig {
-        /// Of each capability.
-        capability: u32,
-        /// Of all over the local socket.
-        uds: u32,
-        /// Of all with a client certificate.
-        mtls: u32,
-        /// Of all over TLS without one.
-        tls: u32,
-        /// Of all without TLS.
-        plain: u32,
     }
 }
 

@@ -300,12 +300,39 @@ fn shipped_configurations_load_and_validate() {
 }
 
 #[test]
+fn a_file_is_read_again_under_the_same_variables_and_flags() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("ledger.toml");
+    std::fs::write(&file, "[rates]\ntls = 5\nplain = 6\nuds = 7\n").unwrap();
+    let first = Config::load(Sources {
+        file: Some(file.clone()),
+        env: env(&[("RON_LEDGER_RATES__PLAIN", "60")]),
+        overrides: vec![("rates.uds".into(), "70".into())],
+    })
+    .unwrap();
+    assert_eq!(first.changes(&first.again().unwrap()).count(), 0);
+    std::fs::write(&file, "[rates]\ntls = 50\nplain = 8\nuds = 9\n").unwrap();
+    let again = first.again().unwrap().again().unwrap();
+    let rates = &again.config.rates;
+    assert_eq!((rates.tls, rates.plain, rates.uds), (50, 60, 70));
+    let told: Vec<String> =
+        first.changes(&again).map(|(key, old, new)| format!("{key} {old} {new}")).collect();
+    assert_eq!(told, ["rates.tls 5 50"]);
+    std::fs::write(&file, "[rates]\ntsl = 50\n").unwrap();
+    assert!(first.again().unwrap_err().to_string().contains("rates.tls"));
+}
+
+#[test]
 fn every_file_in_configs_is_under_test() {
     let names: BTreeSet<String> = std::fs::read_dir(repo("configs"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
-    let known = SHIPPED.into_iter().chain(["default.toml"]).map(str::to_owned).collect();
+    let known = SHIPPED
+        .into_iter()
+        .chain(["default.toml", "policy.example.toml"])
+        .map(str::to_owned)
+        .collect();
     assert_eq!(names, known);
 }
 

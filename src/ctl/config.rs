@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::CtlError;
 use super::context::{Context, load_config};
+use crate::policy::Policy;
 
 /// Look at a configuration
 #[derive(Debug, Subcommand)]
@@ -26,7 +27,7 @@ pub(super) struct PrintArgs {
     file: Option<PathBuf>,
 }
 
-/// Check that a configuration would be accepted
+/// Check that a configuration would be accepted, and the rule file that it names
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  ron-ledgerctl config check --file /etc/ron/ledger.toml")]
 pub(super) struct CheckArgs {
@@ -47,6 +48,8 @@ pub(super) fn run(command: ConfigCommand, context: &Context) -> Result<(), CtlEr
         ConfigCommand::Check(CheckArgs { file }) => {
             let loaded = load_config(file)?;
             loaded.config.validate().map_err(CtlError::usage)?;
+            let unfit = |error| CtlError::usage(format_args!("policy.file: {error}"));
+            Policy::of(&loaded.config.policy).map_err(unfit)?;
             let settings = loaded.origins().len();
             match context.ui.json {
                 true => context.ui.show_json(&json!({ "ok": true, "settings": settings })),

@@ -16,6 +16,7 @@ mod checkpoint;
 mod completions;
 mod config;
 mod demo;
+mod deny;
 mod entry;
 mod hold;
 mod ingest;
@@ -23,6 +24,7 @@ mod init;
 mod key;
 mod limits;
 mod operate;
+mod policy;
 mod private;
 mod proof;
 mod receipt;
@@ -89,6 +91,10 @@ enum Command {
     #[command(subcommand)]
     Limits(limits::LimitsCommand),
     #[command(subcommand)]
+    Policy(policy::PolicyCommand),
+    #[command(subcommand)]
+    Deny(deny::DenyCommand),
+    #[command(subcommand)]
     Chaos(chaos::ChaosCommand),
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -139,6 +145,8 @@ impl Command {
             Command::Ingress(command) => operate::ingress(command, context).await,
             Command::Drain(_) => operate::give(OrderName::Drain, false, context).await,
             Command::Limits(command) => limits::run(command, context).await,
+            Command::Policy(command) => policy::run(command, context),
+            Command::Deny(command) => deny::run(command, context).await,
             Command::Chaos(command) => chaos::run(command, context).await,
             Command::Config(command) => config::run(command, context),
             Command::Key(command) => key::run(command, context),

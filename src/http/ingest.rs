@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::dto::{AnswerOut, ReasonOut, ResultOut, Status};
 use super::error::{Failure, common_reason, retry_after, status_of_rejects};
 use super::parse::{Rules, parse};
-use super::{Shared, auth, body, receipts};
+use super::{Shared, anomaly, auth, body, receipts};
 use crate::accumulator::Hash;
 use crate::actors::pipeline::{Answer, Bearer, Submission};
 use crate::capability::Peer;
@@ -67,12 +67,12 @@ async fn receive(
     let announced = body::announced_bytes(request);
     let body = body::read(payload, announced, shared.settings.body_bytes_max).await?;
     let received = Instant::now();
-    check_content(request)?;
     let rules = Rules {
         default_asset: &shared.pipeline.reader().genesis().default_asset,
         batch_max_entries: shared.settings.batch_max_entries,
     };
-    let parsed = parse(&body, &rules)?;
+    let parsed = check_content(request).and_then(|()| Ok(parse(&body, &rules)?));
+    let parsed = parsed.inspect_err(|_| anomaly::look_at_body(shared.pipeline.metrics(), &body))?;
     let token = auth::bearer(request);
     let peer = auth::peer(request);
     let submission = Submission {

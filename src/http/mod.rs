@@ -9,10 +9,12 @@ pub mod parse;
 
 pub mod admin;
 pub mod caps;
+pub mod denials;
 pub mod drills;
 pub mod limits;
 pub mod witness;
 
+mod anomaly;
 mod auth;
 mod body;
 mod caller;
@@ -38,6 +40,8 @@ use actix_web::web::{self, Data, Payload, ServiceConfig};
 use actix_web::{App, Error, FromRequest, HttpRequest, Resource, Responder, guard};
 use tracing_actix_web::TracingLogger;
 
+use self::anomaly::Refusals;
+use self::denials::Denials;
 use self::error::Failure;
 use self::observe::{RequestSpan, measure};
 use crate::actors::drills::Drills;
@@ -55,6 +59,8 @@ pub struct Shared {
     pipeline: Pipeline,
     settings: Settings,
     drills: Option<Arc<Drills>>,
+    denials: Denials,
+    refusals: Refusals,
 }
 
 /// What the configuration says of the edge.
@@ -106,7 +112,8 @@ impl Shared {
         settings: Settings,
         drills: Option<Arc<Drills>>,
     ) -> Data<Self> {
-        Data::new(Shared { pipeline, settings, drills })
+        let (denials, refusals) = (Denials::default(), Refusals::default());
+        Data::new(Shared { pipeline, settings, drills, denials, refusals })
     }
 
     /// The metrics of the node, for listeners.
@@ -150,6 +157,7 @@ pub fn api(
             .service(get("/readyz", health::ready))
             .service(get("/version", health::version));
     })
+    .wrap(from_fn(denials::refuse_denied))
 }
 
 /// The operators' plane: health in full, and the metrics.
@@ -214,6 +222,8 @@ fn admin_routes(routes: &mut ServiceConfig) {
         .service(post("/admin/revocations", caps::revoke))
         .service(get("/admin/rates", limits::limits))
         .service(post("/admin/limits", limits::set_limits))
+        .service(get("/admin/denials", denials::denials))
+        .service(post("/admin/deny", denials::deny))
         .service(get("/admin/chaos", drills::chaos))
         .service(post("/admin/drills", drills::drill));
 }

@@ -17,7 +17,7 @@ use tracing::field::{Empty, display};
 use tracing_actix_web::{RequestId, RootSpanBuilder};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use super::Shared;
+use super::{Shared, anomaly};
 
 /// Middleware: counts the request and takes its time.
 ///
@@ -31,6 +31,7 @@ pub async fn measure(
     let shared = request.app_data::<Data<Shared>>().cloned();
     let method = request.method().clone();
     let route = request.match_pattern();
+    let path = route.is_none().then(|| request.path().to_owned());
     let outcome = next.call(request).await;
     let status = match &outcome {
         Ok(response) => response.status(),
@@ -40,6 +41,7 @@ pub async fn measure(
         let (route, seconds) = (route.as_deref(), started.elapsed().as_secs_f64());
         let metrics = shared.pipeline.metrics();
         metrics.observe_http(route, method.as_str(), status.as_u16(), seconds);
+        anomaly::look(metrics, &shared.refusals, status, path.as_deref());
     }
     outcome
 }

@@ -151,6 +151,40 @@ label! {
 }
 
 label! {
+    /// What became of reading a file again while the node runs.
+    Reload("outcome") {
+        /// It is in force.
+        Done = "done",
+        /// It is unfit, and what was in force stays.
+        Refused = "refused",
+    }
+}
+
+label! {
+    /// What makes a request look like one of a synthetic flood.
+    Anomaly("kind") {
+        /// A path of no route that no person and no program would write.
+        HighEntropyPath = "high_entropy_path",
+        /// A body that is no request, and looks random.
+        HighEntropyPayload = "high_entropy_payload",
+        /// One more refusal in a second that has had very many.
+        ClientErrorFlood = "client_error_flood",
+    }
+}
+
+label! {
+    /// What a denied request was known by.
+    Denial("kind") {
+        /// The address that it came from.
+        Peer = "peer",
+        /// How its path begins.
+        Path = "path",
+        /// One of its headers.
+        Header = "header",
+    }
+}
+
+label! {
     /// Whose rate a request was above.
     RateScope("scope") {
         /// Of all.
@@ -224,6 +258,9 @@ mod tests {
         check::<WitnessAnswer>();
         check::<TlsPlane>();
         check::<TlsReload>();
+        check::<Reload>();
+        check::<Anomaly>();
+        check::<Denial>();
         check::<VerifierFinding>();
     }
 }

@@ -2,9 +2,11 @@
 //!
 //! `docs/OBSERVABILITY.md` lists them all; a test compares both ways.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{
@@ -13,8 +15,8 @@ use prometheus::{
 };
 
 use super::labels::{
-    ActorName, Closed, Drill, Label, Peer, Queue, RateScope, Target, TlsReload, VerifierFinding,
-    WitnessAnswer,
+    ActorName, Anomaly, Closed, Denial, Drill, Label, Peer, Queue, RateScope, Reload, Target,
+    TlsReload, VerifierFinding, WitnessAnswer,
 };
 
 /// Bounds of latency buckets, in seconds. The objectives (80 ms and 150 ms of a commit) are bounds,
@@ -35,6 +37,8 @@ macro_rules! metrics {
         /// All metrics. Fields that hold [`Closed`] are indexed by a label, the others are plain.
         pub struct Metrics {
             registry: Registry,
+            /// The rules that have a series.
+            policy_labels: Mutex<BTreeSet<String>>,
             $(#[doc = concat!("`", $name, "`: ", $help, ".")] pub $field: $type,)+
         }
 
@@ -53,6 +57,7 @@ macro_rules! metrics {
                 Arc::new(Self {
                     $($field: $make(&registry, $name, $help $(, $extra)*),)+
                     registry,
+                    policy_labels: Mutex::default(),
                 })
             }
         }
@@ -82,6 +87,11 @@ metrics! {
     rejected: IntCounterVec = counter_vec("rejected_total", "Entries and requests that were refused, by reason", &["reason"]);
     busy_rejections: Closed<Queue, IntCounter> = counter_of("busy_rejections_total", "Requests refused because a queue was full, or above the limit of the rate");
     rate_limited: Closed<RateScope, IntCounter> = counter_of("rate_limited_total", "Requests above a rate");
+    policy_denied: IntCounterVec = counter_vec("policy_denied_total", "Entries that the policy denied, by the rule that decided", &["rule"]);
+    policy_reloads: Closed<Reload, IntCounter> = counter_of("policy_reloads_total", "Times that the rules were read again, by outcome");
+    config_reloads: Closed<Reload, IntCounter> = counter_of("config_reloads_total", "Times that the settings were read again, by outcome");
+    anomalies: Closed<Anomaly, IntCounter> = counter_of("anomaly_total", "Requests that look like a synthetic flood, by what shows it");
+    denied: Closed<Denial, IntCounter> = counter_of("denied_total", "Requests that met a pattern that an operator denies, by its kind");
     queue_depth: Closed<Queue, IntGauge> = gauge_of("queue_depth", "Requests in a queue");
     queue_capacity: Closed<Queue, IntGauge> = gauge_of("queue_capacity", "Requests that a queue can hold");
     inflight_requests: IntGauge = gauge("inflight_requests", "Requests that hold a seat");
@@ -123,6 +133,28 @@ impl Metrics {
         let method = METHODS.into_iter().find(|m| *m == method).unwrap_or("other");
         self.http_requests.with_label_values(&[route, method, &status.to_string()]).inc();
         self.http_duration.with_label_values(&[route, method]).observe(seconds);
+    }
+
+    /// The rules that may deny from now on. Each has a series, and no other: their number is bounded by
+    /// that of the rules of one file.
+    pub fn policy_rules<'a>(&self, rules: impl Iterator<Item = &'a str>) {
+        let rules: BTreeSet<&str> = rules.collect();
+        let mut known = self.policy_labels.lock();
+        for gone in known.iter().filter(|known| !rules.contains(known.as_str())) {
+            // Fails for what is not there, and what is known is.
+            let _ = self.policy_denied.remove_label_values(&[gone]);
+        }
+        for rule in &rules {
+            self.policy_denied.with_label_values(&[*rule]);
+        }
+        *known = rules.into_iter().map(str::to_owned).collect();
+    }
+
+    /// Counts one entry that a rule has denied, while the rule is in force.
+    pub fn count_policy_denied(&self, rule: &str) {
+        if self.policy_labels.lock().contains(rule) {
+            self.policy_denied.with_label_values(&[rule]).inc();
+        }
     }
 
     /// All series in the text format of Prometheus, version 0.0.4.

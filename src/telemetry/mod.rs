@@ -8,8 +8,8 @@ mod metrics;
 mod traces;
 
 pub use labels::{
-    ActorName, Closed, Drill, Label, Peer, Queue, RateScope, Target, TlsPlane, TlsReload,
-    VerifierFinding, WitnessAnswer,
+    ActorName, Anomaly, Closed, Denial, Drill, Label, Peer, Queue, RateScope, Reload, Target,
+    TlsPlane, TlsReload, VerifierFinding, WitnessAnswer,
 };
 pub use logs::{Guard, TelemetryError, init};
 pub use metrics::{LATENCY_SECONDS, Metrics};

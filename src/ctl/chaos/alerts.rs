@@ -86,7 +86,7 @@ pub(super) const NEVER: [&str; 3] = [
     "increase(verifier_findings_total{kind=~\"chain_broken|differs\"}[5m]) > 0",
 ];
 
-const TABLE: [Alert; 13] = [
+const TABLE: [Alert; 15] = [
     page("up == 0", minutes(1), |view| !view.now().is_up),
     page(SAFE_MODE, Duration::ZERO, |view| view.now().is_up && view.now().safe_mode == 1.0),
     page(NEVER[0], Duration::ZERO, |view| view.rise(0, minutes(5)) > 0.0),
@@ -111,6 +111,13 @@ const TABLE: [Alert; 13] = [
     warn("rate(busy_rejections_total{q=\"ingress\"}[1m]) > 50", minutes(1), |view| {
         view.rise(3, minutes(1)) > 50.0 * 60.0
     }),
+    page("sum(rate(anomaly_total[5m])) > 1", minutes(5), |view| view.rise(7, minutes(5)) > 300.0),
+    warn(
+        "increase(policy_reloads_total{outcome=\"refused\"}[1h]) + \
+         increase(config_reloads_total{outcome=\"refused\"}[1h]) > 0",
+        Duration::ZERO,
+        |view| view.rise(8, minutes(60)) + view.rise(9, minutes(60)) > 0.0,
+    ),
     warn(DISK, minutes(5), |view| view.now().disk_pressure > 85.0),
     warn("ledger_head_seq - ledger_published_size > 0", minutes(1), |view| {
         view.now().unpublished > 0.0

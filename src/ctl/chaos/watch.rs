@@ -21,7 +21,7 @@ const ANSWER: Duration = Duration::from_secs(2);
 const SAMPLES_MAX: usize = 40_000;
 
 /// Counters that are looked at; what has labels is summed up over those that begin like this.
-pub(super) const COUNTERS: [&str; 7] = [
+pub(super) const COUNTERS: [&str; 10] = [
     "ledger_seq_gap_detected_total",
     "wal_fsync_fail_total",
     "tasks_leaked_total",
@@ -29,6 +29,9 @@ pub(super) const COUNTERS: [&str; 7] = [
     "actor_restarts_total{",
     "verifier_findings_total{kind=\"chain_broken\"}",
     "verifier_findings_total{kind=\"differs\"}",
+    "anomaly_total{",
+    "policy_reloads_total{outcome=\"refused\"}",
+    "config_reloads_total{outcome=\"refused\"}",
 ];
 
 const BUCKETS: &str = "ledger_commit_latency_seconds_bucket{le=\"";

@@ -125,12 +125,27 @@ impl TruthBatch {
 }
 
 /// One change of derived data: `None` deletes the key.
-pub type DerivedChange = (DerivedFamily, Vec<u8>, Option<Vec<u8>>);
+pub type DerivedChange<'a> = (DerivedFamily, &'a [u8], Option<&'a [u8]>);
 
 /// Puts and deletes of derived data that become visible together.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+///
+/// All keys and values lie in one piece: a flush has hundreds of thousands of them, for each of which
+/// an allocation, and its end on another thread, cost more than the copy.
+#[derive(Clone, Debug, Default)]
 pub struct DerivedBatch {
-    changes: Vec<DerivedChange>,
+    bytes: Vec<u8>,
+    changes: Vec<Place>,
+}
+
+/// Where a change lies in the bytes: its key, then its value.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    family: DerivedFamily,
+    /// The key's first bytes, which tell most keys apart without a look at the rest.
+    prefix: u64,
+    start: usize,
+    key_len: u32,
+    value_len: Option<u32>,
 }
 
 impl DerivedBatch {
@@ -140,23 +155,48 @@ impl DerivedBatch {
     }
 
     /// Adds a put; of several changes to one key the latest counts.
-    pub fn put(
-        &mut self,
-        family: DerivedFamily,
-        key: impl Into<Vec<u8>>,
-        value: impl Into<Vec<u8>>,
-    ) {
-        self.changes.push((family, key.into(), Some(value.into())));
+    ///
+    /// # Panics
+    /// For a key or value of 4 GiB.
+    pub fn put(&mut self, family: DerivedFamily, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
+        self.add(family, key.as_ref(), Some(value.as_ref()));
     }
 
     /// Adds a delete; deleting what is not there is no error.
-    pub fn delete(&mut self, family: DerivedFamily, key: impl Into<Vec<u8>>) {
-        self.changes.push((family, key.into(), None));
+    ///
+    /// # Panics
+    /// For a key of 4 GiB.
+    pub fn delete(&mut self, family: DerivedFamily, key: impl AsRef<[u8]>) {
+        self.add(family, key.as_ref(), None);
     }
 
-    /// The changes, in the order in which they were added.
-    pub fn changes(&self) -> &[DerivedChange] {
-        &self.changes
+    fn add(&mut self, family: DerivedFamily, key: &[u8], value: Option<&[u8]>) {
+        let len = |bytes: &[u8]| u32::try_from(bytes.len()).expect("keys and values are small");
+        let mut first = [0; 8];
+        let told = key.len().min(first.len());
+        first[..told].copy_from_slice(&key[..told]);
+        self.changes.push(Place {
+            family,
+            prefix: u64::from_be_bytes(first),
+            start: self.bytes.len(),
+            key_len: len(key),
+            value_len: value.map(len),
+        });
+        self.bytes.extend_from_slice(key);
+        self.bytes.extend_from_slice(value.unwrap_or_default());
+    }
+
+    fn key(&self, place: &Place) -> &[u8] {
+        &self.bytes[place.start..][..place.key_len as usize]
+    }
+
+    /// The changes, in the order in which they were added, or by key once they are sorted.
+    pub fn changes(&self) -> impl ExactSizeIterator<Item = DerivedChange<'_>> {
+        self.changes.iter().map(|place| {
+            let key = self.key(place);
+            let value = |len| &self.bytes[place.start + key.len()..][..len as usize];
+            (place.family, key, place.value_len.map(value))
+        })
     }
 
     /// Whether there is nothing to write.
@@ -166,17 +206,21 @@ impl DerivedBatch {
 
     /// Bytes of all keys and values.
     pub fn bytes(&self) -> u64 {
-        let value_len = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, Vec::len);
-        self.changes.iter().map(|(_, key, value)| (key.len() + value_len(value)) as u64).sum()
+        self.bytes.len() as u64
     }
 
     /// Sorts by family and key, so that an ordered structure is filled front to back, and drops all
     /// but the latest change of each key.
-    pub(super) fn into_sorted(mut self) -> Vec<DerivedChange> {
-        self.changes.reverse();
-        self.changes.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
-        self.changes.dedup_by(|later, first| (later.0, &later.1) == (first.0, &first.1));
-        self.changes
+    pub(super) fn sort(&mut self) {
+        let mut changes = std::mem::take(&mut self.changes);
+        let by_key = |one: &Place, other: &Place| {
+            let first = (one.family, one.prefix).cmp(&(other.family, other.prefix));
+            first.then_with(|| self.key(one).cmp(self.key(other)))
+        };
+        changes.reverse();
+        changes.sort_by(by_key);
+        changes.dedup_by(|one, first| by_key(one, first).is_eq());
+        self.changes = changes;
     }
 }
 
@@ -213,13 +257,26 @@ mod tests {
         batch.delete(DerivedFamily::Ids, "b");
         batch.put(DerivedFamily::Ids, "a", "3");
         batch.put(DerivedFamily::Ids, "b", "4");
-        assert_eq!(
-            batch.into_sorted(),
-            [
-                (DerivedFamily::Accounts, b"z".to_vec(), Some(b"2".to_vec())),
-                (DerivedFamily::Ids, b"a".to_vec(), Some(b"3".to_vec())),
-                (DerivedFamily::Ids, b"b".to_vec(), Some(b"4".to_vec())),
-            ]
-        );
+        batch.sort();
+        let expected: [DerivedChange<'_>; 3] = [
+            (DerivedFamily::Accounts, b"z", Some(b"2")),
+            (DerivedFamily::Ids, b"a", Some(b"3")),
+            (DerivedFamily::Ids, b"b", Some(b"4")),
+        ];
+        assert!(batch.changes().eq(expected));
+    }
+
+    #[test]
+    fn keys_are_in_the_order_of_their_bytes_whatever_they_begin_with() {
+        let keys: [&[u8]; 8] =
+            [b"", b"\0", b"\0\0", b"a", b"aaaaaaaa", b"aaaaaaaa\0", b"aaaaaaaab", b"\xff"];
+        let mut batch = DerivedBatch::new();
+        for key in keys.iter().rev() {
+            batch.delete(DerivedFamily::Due, key);
+            batch.put(DerivedFamily::Due, key, "");
+        }
+        batch.sort();
+        let expected = keys.map(|key| (DerivedFamily::Due, key, Some(&b""[..])));
+        assert!(batch.changes().eq(expected));
     }
 }

@@ -158,9 +158,9 @@ impl<E: Engine> Faulty<E> {
     fn undo_of(&self, batch: &DerivedBatch) -> Result<DerivedBatch, StoreError> {
         let mut undo = DerivedBatch::new();
         for (family, key, _) in batch.changes() {
-            match self.inner.derived_get(*family, key)? {
-                Some(value) => undo.put(*family, key.clone(), value),
-                None => undo.delete(*family, key.clone()),
+            match self.inner.derived_get(family, key)? {
+                Some(value) => undo.put(family, key, value),
+                None => undo.delete(family, key),
             }
         }
         Ok(undo)

@@ -135,22 +135,22 @@ impl Engine for MemoryEngine {
         Ok(scan(&self.state.read().derived[family.index()], from, to, limit))
     }
 
-    fn derived_write(&self, batch: DerivedBatch) -> Result<(), StoreError> {
-        let changes = batch.into_sorted();
+    fn derived_write(&self, mut batch: DerivedBatch) -> Result<(), StoreError> {
+        batch.sort();
         let mut state = self.state.write();
         // Exact, since derived data is mostly replaced: a batch that does not grow always fits.
         let mut bytes_after = state.bytes;
-        for (family, key, value) in &changes {
-            let stored = state.derived[family.index()].get(key.as_slice());
+        for (family, key, value) in batch.changes() {
+            let stored = state.derived[family.index()].get(key);
             bytes_after -= stored.map_or(0, |stored| Self::item_bytes(key.len(), stored.len()));
-            bytes_after += value.as_ref().map_or(0, |v| Self::item_bytes(key.len(), v.len()));
+            bytes_after += value.map_or(0, |value| Self::item_bytes(key.len(), value.len()));
         }
         self.check_room(state.bytes, bytes_after.saturating_sub(state.bytes))?;
-        for (family, key, value) in changes {
+        for (family, key, value) in batch.changes() {
             let map = &mut state.derived[family.index()];
             match value {
                 Some(value) => drop(map.insert(key.into(), value.into())),
-                None => drop(map.remove(key.as_slice())),
+                None => drop(map.remove(key)),
             }
         }
         state.bytes = bytes_after;

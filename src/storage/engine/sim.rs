@@ -308,9 +308,9 @@ impl Engine for SimEngine {
         }
         let mut undo = Undo::new();
         for (family, key, value) in batch.changes() {
-            let key = (*family as u8, key.clone());
+            let key = (family as u8, key.to_vec());
             let before = match value {
-                Some(value) => disk.derived.insert(key.clone(), value.clone()),
+                Some(value) => disk.derived.insert(key.clone(), value.to_vec()),
                 None => disk.derived.remove(&key),
             };
             undo.push((key, before));

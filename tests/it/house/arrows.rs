@@ -95,6 +95,12 @@ pub const NEVER: &[Never] = &[
         why: "the store is synchronous, and is given the time",
     },
     Never {
+        folder: "src/policy/",
+        except: &[],
+        words: &["actix", "tokio", "tracing", "async", "f32", "f64", "SystemTime", "Instant"],
+        why: "the guard decides by what it is given, the time as well",
+    },
+    Never {
         folder: "src/actors/",
         except: &[],
         words: &["actix_web", "reqwest", "HttpRequest", "HttpResponse", "StatusCode"],

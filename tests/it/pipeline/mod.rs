@@ -8,6 +8,7 @@ mod gaps;
 mod history;
 mod holds;
 mod order;
+mod policy;
 mod roots;
 mod safe_mode;
 mod verifier;
@@ -80,6 +81,7 @@ fn node_of(
             config.capabilities.cache_entries,
         )),
         revoked_file: None,
+        rules: ron_ledger::policy::Policy::default(),
         watchers,
         metrics: Metrics::new(),
         probe,

@@ -33,11 +33,11 @@ fn strike(trigger: Arc<Trigger>, point: Point) {
 fn process() {
     let (Ok(point), Ok(settings)) = (std::env::var(POINT), std::env::var(SETTINGS)) else { return };
     let overrides = serde_json::from_str(&settings).unwrap();
-    let config = Config::load(Sources { overrides, ..Sources::default() }).unwrap().config;
-    let telemetry = telemetry::init(&config.telemetry).unwrap();
+    let loaded = Config::load(Sources { overrides, ..Sources::default() }).unwrap();
+    let telemetry = telemetry::init(&loaded.config.telemetry).unwrap();
     app::log_panics();
     let point: Point = point.parse().unwrap();
-    let run = app::run_opened_by(&config, |config| {
+    let run = app::run_opened_by(&loaded, |config| {
         let (probe, trigger) = Probe::armable();
         strike(trigger, point);
         Ok((app::open(config, None, probe)?, None))

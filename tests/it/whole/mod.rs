@@ -14,6 +14,7 @@ mod lives;
 mod logs;
 mod orders;
 mod overload;
+mod policy;
 mod starts;
 mod stops;
 mod tls;

@@ -249,10 +249,11 @@ impl Engine for RocksEngine {
             .read(|db| collect(db.raw_iterator_cf_opt(handle(db, family), read), from, limit))
     }
 
-    fn derived_write(&self, batch: DerivedBatch) -> Result<(), StoreError> {
+    fn derived_write(&self, mut batch: DerivedBatch) -> Result<(), StoreError> {
+        batch.sort();
         self.derived.write(|db| {
             let mut write = WriteBatch::with_capacity_bytes(2 * batch.bytes() as usize);
-            for (family, key, value) in batch.into_sorted() {
+            for (family, key, value) in batch.changes() {
                 match value {
                     Some(value) => write.put_cf(handle(db, family), key, value),
                     None => write.delete_cf(handle(db, family), key),
