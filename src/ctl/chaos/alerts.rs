@@ -117,7 +117,9 @@ const TABLE: [Alert; 15] = [
     warn("rate(busy_rejections_total{q=\"ingress\"}[1m]) > 50", minutes(1), |view| {
         view.rise(3, minutes(1)) > 50.0 * 60.0
     }),
-    page("sum by (instance) (rate(anomaly_total[5m])) > 1", minutes(5), |view| view.rise(7, minutes(5)) > 300.0),
+    page("sum by (instance) (rate(anomaly_total[5m])) > 1", minutes(5), |view| {
+        view.rise(7, minutes(5)) > 300.0
+    }),
     warn(
         "increase(policy_reloads_total{outcome=\"refused\"}[1h]) + \
          increase(config_reloads_total{outcome=\"refused\"}[1h]) > 0",
@@ -215,8 +217,11 @@ mod tests {
         let at = |head: u32, published: u32| {
             format!("ledger_head_seq {head}\nledger_published_size {published}\n")
         };
-        let [one, two, three, late] = [at(10, 0), at(20, 10), at(30, 20), at(30, 25)];
-        check(&[(0, true, &at(5, 5)), (40, true, &one), (80, true, &two), (120, true, &three)], &[]);
+        let [one, two, three, late] = [at(10, 5), at(20, 10), at(30, 20), at(30, 25)];
+        check(
+            &[(0, true, &at(5, 5)), (40, true, &one), (80, true, &two), (120, true, &three)],
+            &[],
+        );
         let lags = TABLE[13].expression;
         check(&[(0, true, &three), (61, true, &late)], &[&format!("{lags} !")]);
         check(&[(0, true, &at(5, 5)), (1, true, &three), (70, true, &late)], &[lags]);

@@ -114,7 +114,8 @@ impl History {
         sample.commit_queue =
             value("queue_depth{q=\"commit\"}") / value("queue_capacity{q=\"commit\"}").max(1.0);
         sample.disk_pressure = value("disk_pressure");
-        (sample.head, sample.published) = (value("ledger_head_seq"), value("ledger_published_size"));
+        (sample.head, sample.published) =
+            (value("ledger_head_seq"), value("ledger_published_size"));
         let sum = |name: &str| -> f64 {
             all.iter().filter(|(series, _)| series.starts_with(name)).map(|(_, value)| value).sum()
         };
