@@ -1,6 +1,6 @@
 # The everyday commands of the project. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test verify-log sim sim-long kills-long model-deep flips power lint build bench audit-bench restart overload soak \
+.PHONY: help run test verify-log sim sim-long kills-long model-deep flips power lint build bench audit-bench restart overload soak upstreams \
 	doc manuals install deb clean-dev
 
 CARGO ?= cargo
@@ -59,6 +59,9 @@ restart: build ## measure kill -9 to ready: make restart ENTRIES=1000000
 
 overload: build ## offer ten times what a node takes: make overload SECONDS=30
 	scripts/overload.sh $(or $(SECONDS),30)
+
+upstreams: build ## ingest with remote upstreams, and reads while all three are away: make upstreams LATENCY_MS=5
+	scripts/upstreams.sh $(or $(LATENCY_MS),5)
 
 soak: build ## mixed load, kills and restarts for long, with a verdict: make soak MINUTES=30
 	scripts/soak.sh $(or $(MINUTES),30)

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::breaker::{BreakerHandle, Target};
+use super::breaker::{BreakerHandle, Phase};
 use super::door::Door;
 use super::pipeline::Pipeline;
 use super::prevalidator::unix_ms;
+use super::upstreams::label_of;
 use crate::capability::KEY_AGE_MS_MAX;
-use crate::telemetry::{Metrics, Queue, Target as Label};
+use crate::telemetry::{Metrics, Queue};
 
 impl Pipeline {
     /// The metrics, their gauges brought up to date: for a scrape, as it asks the store.
@@ -41,10 +42,11 @@ impl Pipeline {
         if let Ok(usage) = inner.reader.usage() {
             metrics.store_bytes.set(usage.bytes_own as i64);
         }
-        inner.breakers.iter().for_each(|breaker| measure_breaker(metrics, breaker, now));
-        let roots: Vec<u64> = inner
-            .capabilities
-            .with_keyring(|keyring| keyring.made_ms().map(|(_, made_ms)| made_ms).collect());
+        inner.upstreams.breakers().for_each(|breaker| measure_breaker(metrics, breaker, now));
+        let roots: Vec<u64> = inner.capabilities.with_keyring(|keyring| {
+            let keys = keyring.into_iter().flat_map(|keyring| keyring.made_ms());
+            keys.map(|(_, made_ms)| made_ms).collect()
+        });
         measure_keys(metrics, "root", &roots, unix_ms());
         measure_keys(metrics, "signing", inner.signed.key_made_ms().as_slice(), unix_ms());
         metrics
@@ -62,12 +64,13 @@ fn measure_keys(metrics: &Metrics, kind: &str, made_ms: &[u64], now_ms: u64) {
 }
 
 fn measure_breaker(metrics: &Metrics, breaker: &BreakerHandle, now: Instant) {
-    let label = match breaker.target() {
-        Target::Kms => Label::Kms,
-        Target::Policy => Label::Policy,
-        Target::Wallet => Label::Wallet,
-    };
+    let label = label_of(breaker.target());
     let state = breaker.state();
+    metrics.breaker_state.of(label).set(match state.phase(now) {
+        Phase::Closed => 0,
+        Phase::HalfOpen => 1,
+        Phase::Open => 2,
+    });
     let openings = metrics.breaker_open.of(label);
     openings.inc_by(state.openings.saturating_sub(openings.get()));
     metrics.breaker_open_seconds.of(label).set(state.open_for(now).as_secs_f64());
@@ -83,9 +86,10 @@ mod tests {
     use actix::Arbiter;
 
     use super::*;
-    use crate::actors::breaker::{self, Breaker, Limits, Outcome};
+    use crate::actors::breaker::{self, Breaker, Limits, Outcome, Target};
     use crate::actors::probe::Probe;
     use crate::actors::supervise::Policy;
+    use crate::telemetry::Target as Label;
 
     #[test]
     fn keys_are_counted_by_when_they_have_to_be_rotated() {
@@ -115,8 +119,9 @@ mod tests {
         handle.may_call().unwrap().ended(Outcome::Failed);
         handle.watch().wait_for(|state| !state.is_closed()).await.unwrap();
         let opened = Instant::now();
-        for seconds in [10, 10, 20, 15] {
+        for (seconds, state) in [(1, 2), (10, 1), (10, 1), (20, 1), (15, 1)] {
             measure_breaker(&metrics, &handle, opened + Duration::from_secs(seconds));
+            assert_eq!(metrics.breaker_state.of(Label::Policy).get(), state);
         }
         assert_eq!(metrics.breaker_open.of(Label::Policy).get(), 1);
         assert_eq!(metrics.breaker_open_seconds.of(Label::Policy).get().floor(), 15.0);

@@ -14,6 +14,7 @@ pub mod supervise;
 pub mod probe;
 pub mod report;
 
+pub mod authority;
 pub mod breaker;
 pub mod mode;
 
@@ -29,8 +30,10 @@ mod gauges;
 mod guard;
 mod history;
 mod ingress;
+mod judges;
 mod limits;
 mod prevalidator;
+mod prober;
 mod publisher;
 mod rate;
 mod refusal;
@@ -38,6 +41,7 @@ mod revoking;
 mod sequencer;
 mod signed;
 mod ticket;
+mod upstreams;
 mod verifier;
 mod wiring;
 mod witnesses;

@@ -12,7 +12,8 @@ use tokio::sync::{oneshot, watch};
 
 use super::admin::{Admin, Command};
 use super::ages::Ages;
-use super::breaker::BreakerHandle;
+use super::authority::Authority;
+use super::breaker::Target;
 use super::budget::Budget;
 use super::committer::{Committer, Settle};
 use super::disk::{Disk, Pressure};
@@ -26,6 +27,7 @@ use super::report::{ActorReport, Observer};
 use super::sequencer::Sequencer;
 use super::supervise::{End, Supervision};
 use super::ticket::Arrival;
+use super::upstreams::Upstreams;
 use super::witnesses::Witnessed;
 use crate::accumulator::VerifierKey;
 use crate::capability::CachedVerifier;
@@ -42,6 +44,7 @@ pub use super::publisher::Published;
 pub use super::revoking::{RevokeError, RevokedFile, RevokedFileError};
 pub use super::signed::{LogKeys, SIGNED_FILE, SignedError, SignedNotes};
 pub use super::ticket::{Answer, Bearer, Submission};
+pub use super::upstreams::{Services, UpstreamReport};
 pub use super::verifier::Pace;
 pub use super::wiring::{Parts, Settings};
 pub use super::witnesses::Watchers;
@@ -107,7 +110,8 @@ pub(super) struct Inner {
     pub(super) disk: Disk,
     pub(super) ages: Ages,
     pub(super) budget: Budget,
-    pub(super) breakers: Arc<[BreakerHandle]>,
+    pub(super) upstreams: Upstreams,
+    pub(super) authority: Authority,
     pub(super) mode: ModeCell,
     pub(super) reader: Reader,
     pub(super) published: Arc<ArcSwapOption<Published>>,
@@ -182,6 +186,21 @@ impl Pipeline {
         &self.inner.capabilities
     }
 
+    /// Who says what a token is worth.
+    pub fn authority(&self) -> &Authority {
+        &self.inner.authority
+    }
+
+    /// How the upstreams are.
+    pub fn upstreams(&self) -> Vec<UpstreamReport> {
+        self.inner.upstreams.reports(Instant::now())
+    }
+
+    /// The services that are asked, which may be given other settings.
+    pub fn services(&self) -> &Services {
+        self.inner.upstreams.services()
+    }
+
     /// The rates of requests, which may be set.
     pub fn limits(&self) -> &Arc<Limits> {
         &self.inner.limits
@@ -217,8 +236,8 @@ impl Pipeline {
         let (bar, is_ingress_locked) = (mode.bar(), mode.is_ingress_locked());
         let stuck = actors.iter().find(|actor| actor.is_stuck(now, inner.stuck_after));
         let down = actors.iter().find(|actor| !actor.is_live(now, inner.stuck_after));
-        let closed = |at: usize| inner.breakers.get(at).is_none_or(|b| b.state().is_closed());
-        let upstreams_ok = (0..3).all(closed);
+        let is_away = |target: &Target| !inner.upstreams.is_ready(*target);
+        let away: Vec<Target> = Target::ALL.into_iter().filter(is_away).collect();
         let backpressure_ok = actors.iter().all(|actor| {
             actor.depth * 100 <= actor.capacity * BACKPRESSURE_PERCENT || actor.capacity < 5
         });
@@ -227,7 +246,7 @@ impl Pipeline {
         let amiss = [
             bar.map(|bar| format!("writes are barred: {}", name_of(bar))),
             down.map(|actor| format!("{} is {}", actor.name, actor.state.as_str())),
-            (!upstreams_ok).then(|| "an upstream does not answer".to_owned()),
+            (!away.is_empty()).then(|| does_not_answer(&away)),
             (!backpressure_ok).then(|| "a queue is nearly full".to_owned()),
             (pressure != Pressure::None)
                 .then(|| format!("the disk is {} % full", inner.disk.percent())),
@@ -239,16 +258,16 @@ impl Pipeline {
         Readiness {
             ready: bar.is_none()
                 && down.is_none()
-                && upstreams_ok
+                && away.is_empty()
                 && pressure != Pressure::Refusing,
             live: stuck.is_none(),
             mode: bar.map_or_else(|| "ready".to_owned(), name_of),
             degraded: reason.is_some(),
             reason,
             is_ingress_locked,
-            kms_ready: closed(0),
-            policy_ready: closed(1),
-            wallet_ready: closed(2),
+            kms_ready: !away.contains(&Target::Kms),
+            policy_ready: !away.contains(&Target::Policy),
+            wallet_ready: !away.contains(&Target::Wallet),
             backpressure_ok,
             committer_lag_ms: inner.ages.oldest_ms(now),
             head_seq: inner.reader.head().seq,
@@ -347,6 +366,13 @@ pub struct Leaked(pub u64);
 
 fn is_ended(care: &Supervision) -> bool {
     matches!(care.state(), super::supervise::State::Ended(_))
+}
+
+/// In words.
+fn does_not_answer(away: &[Target]) -> String {
+    let names: Vec<&str> = away.iter().map(|target| target.as_str()).collect();
+    let verb = if names.len() == 1 { "does" } else { "do" };
+    format!("{} {verb} not answer: writes that need it are refused", names.join(", "))
 }
 
 fn name_of(bar: super::mode::Bar) -> String {

@@ -1,25 +1,28 @@
 //! Prevalidator: says by what right an entry comes, entry by entry.
 //!
 //! Owns: nothing that lasts. Receives: [`Admitted`]. Sends: [`Checked`] to the sequencer. On a crash:
-//! the request in hand is told that its outcome is unknown. Several work side by side; order is made
-//! after them.
+//! the requests in hand are told that their outcome is unknown. Several work side by side; order is
+//! made after them.
+//!
+//! Where everything is local a request is done with in its turn. Where a service has to be asked, the
+//! request goes on in a future of the context with its seat, so that the door bounds those too, and
+//! others overtake it.
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use actix::prelude::*;
 
-use super::breaker::BreakerHandle;
-use super::door::{Door, Refused, Seated};
+use super::authority::{Authority, Purpose};
+use super::door::{Door, Refused, Seat, Seated};
 use super::guard::{Guard, Reservations};
+use super::judges::Judges;
 use super::limits::Limits;
 use super::probe::{Point, Probe};
 use super::refusal::{is_late, refuse_busy, refuse_rate, timeout};
 use super::sequencer::Sequencer;
-use super::ticket::{Admitted, Answer, Bearer, Checked};
-use crate::capability::{
-    Action, CachedVerifier, CapError, Capability, Context as Door_, Peer, Plane,
-};
+use super::ticket::{Admitted, Answer, Bearer, Checked, Reply, Submission};
+use crate::capability::{Action, Capability, Context as Door_, Lookup, Peer, Plane, Unproven};
 use crate::config::ReversibleBridges;
 use crate::ledger::entry::{Entry, Kind};
 use crate::ledger::names::KeyName;
@@ -37,14 +40,23 @@ pub(super) struct Prevalidator {
 #[derive(Clone)]
 pub(super) struct Deps {
     pub(super) sequencer: Door<Sequencer>,
-    pub(super) capabilities: Arc<CachedVerifier>,
+    pub(super) authority: Authority,
+    pub(super) judges: Judges,
     pub(super) limits: Arc<Limits>,
     pub(super) bridges: ReversibleBridges,
     pub(super) guard: Arc<Guard>,
-    pub(super) upstreams: Arc<[BreakerHandle]>,
     pub(super) reader: Reader,
     pub(super) metrics: Arc<Metrics>,
     pub(super) probe: Probe,
+}
+
+/// A request in hand. Its seat counts at the door until it is done with.
+struct Ticket {
+    submission: Submission,
+    deadline: Instant,
+    reply: Reply,
+    started: Instant,
+    _seat: Seat,
 }
 
 impl Actor for Prevalidator {
@@ -56,63 +68,98 @@ impl Supervised for Prevalidator {}
 impl Handler<Seated<Admitted>> for Prevalidator {
     type Result = ();
 
-    fn handle(&mut self, admitted: Seated<Admitted>, _: &mut Self::Context) {
-        let Admitted { submission, deadline, mut reply } = admitted.msg;
+    fn handle(&mut self, admitted: Seated<Admitted>, ctx: &mut Self::Context) {
+        let Seated { msg: Admitted { submission, deadline, reply }, seat } = admitted;
         self.deps.probe.hit(Point::PrevalidatorHandle);
-        let started = Instant::now();
+        let ticket = Ticket { submission, deadline, reply, started: Instant::now(), _seat: seat };
         if is_late(deadline) {
-            return reply.refuse(timeout());
+            return ticket.reply.refuse(timeout());
         }
-        let capability = match self.authorize(submission.token.as_ref(), submission.peer) {
-            Ok(capability) => capability,
-            Err(reject) => return reply.refuse(reject),
-        };
-        if let Err(scope) = self.deps.limits.admit_capability(capability.id(), started) {
-            return refuse_rate(&self.deps.metrics, scope, reply);
-        }
-        let (request, reserved) = self.check(&capability, submission.entries, submission.atomic);
-        reply.keep(reserved);
-        self.deps.metrics.prevalidator_duration.observe(started.elapsed().as_secs_f64());
-        if request.items.iter().all(|item| item.refused.is_some()) {
-            return reply.send(self.all_refused(request));
-        }
-        let checked = Checked {
-            request,
-            bytes: submission.body_bytes,
-            received: submission.received,
-            deadline,
-            reply,
-        };
-        if let Err(Refused::Full(back) | Refused::Closed(back)) = self.deps.sequencer.offer(checked)
-        {
-            refuse_busy(&self.deps.metrics, Queue::Commit, back.reply);
+        let context = Door_ { plane: Plane::Api, peer: ticket.submission.peer };
+        let token = ticket.submission.token.as_ref().map(Bearer::expose);
+        match self.deps.authority.lookup(token, &context) {
+            Ok(Lookup::Verified(capability)) => self.validate(ticket, Ok(capability), ctx),
+            Ok(Lookup::Unproven(unproven)) => self.prove(ticket, unproven, context, ctx),
+            Err(reject) => self.validate(ticket, Err(reject), ctx),
         }
     }
 }
 
 impl Prevalidator {
-    fn authorize(&self, token: Option<&Bearer>, peer: Peer) -> Result<Arc<Capability>, Reject> {
-        if let Some(open) =
-            self.deps.upstreams.iter().find(|upstream| upstream.may_call().is_none())
-        {
-            let target = open.target().as_str();
-            let details = format!("{target} does not answer; writes that need it are refused");
-            return Err(Reject::new(Reason::UpstreamUnavailable, details));
-        }
-        let now_ms = unix_ms();
-        let context = Door_ { plane: Plane::Api, peer };
-        let verified = match token {
-            Some(token) => self.deps.capabilities.verify(token.expose(), now_ms, &context),
-            None => Err(CapError::Missing),
+    /// Asks the key service first.
+    fn prove(
+        &self,
+        mut ticket: Ticket,
+        unproven: Unproven,
+        context: Door_,
+        ctx: &mut Context<Self>,
+    ) {
+        let authority = self.deps.authority.clone();
+        // There is one: without a token there was nothing to look up.
+        let Some(token) = ticket.submission.token.take() else { return };
+        let asked = async move {
+            let (by, purpose) = (ticket.deadline, Purpose::Act);
+            let proven = authority.prove(unproven, &token, &context, purpose, by).await;
+            (ticket, proven)
         };
-        verified.map_err(|error| {
-            self.deps.metrics.auth_failures.of(label_of(peer)).inc();
-            let reason = match error.is_unauthenticated() {
-                true => Reason::Unauth,
-                false => Reason::CapInvalid,
-            };
-            Reject::new(reason, error.to_string())
-        })
+        ctx.spawn(asked.into_actor(self).map(|(ticket, proven), validator, ctx| {
+            validator.deps.probe.hit(Point::PrevalidatorAnswered);
+            validator.validate(ticket, proven, ctx);
+        }));
+    }
+
+    /// All that is decided here; then whoever else is asked, if anybody is.
+    fn validate(
+        &self,
+        mut ticket: Ticket,
+        capability: Result<Arc<Capability>, Reject>,
+        ctx: &mut Context<Self>,
+    ) {
+        let peer = ticket.submission.peer;
+        let capability = match capability {
+            Ok(capability) => capability,
+            Err(reject) => {
+                if matches!(reject.reason, Reason::Unauth | Reason::CapInvalid) {
+                    self.deps.metrics.auth_failures.of(label_of(peer)).inc();
+                }
+                return ticket.reply.refuse(reject);
+            }
+        };
+        if let Err(scope) = self.deps.limits.admit_capability(capability.id(), Instant::now()) {
+            return refuse_rate(&self.deps.metrics, scope, ticket.reply);
+        }
+        let entries = std::mem::take(&mut ticket.submission.entries);
+        let (request, reserved) = self.check(&capability, entries, ticket.submission.atomic);
+        ticket.reply.keep(reserved);
+        let open = self.deps.judges.open(&request);
+        if open.is_empty() {
+            return self.hand_over(ticket, request);
+        }
+        let (judges, by) = (self.deps.judges.clone(), ticket.deadline);
+        let judged = async move { judges.judge(request, open, capability.kid(), by).await };
+        ctx.spawn(judged.into_actor(self).map(|judged, validator, _| {
+            validator.deps.probe.hit(Point::PrevalidatorAnswered);
+            match judged {
+                Ok(_) if is_late(ticket.deadline) => ticket.reply.refuse(timeout()),
+                Ok(request) => validator.hand_over(ticket, request),
+                Err(reject) => ticket.reply.refuse(reject),
+            }
+        }));
+    }
+
+    /// To the sequencer, unless nothing of it may pass.
+    fn hand_over(&self, ticket: Ticket, request: Request) {
+        let Ticket { submission, deadline, reply, started, _seat } = ticket;
+        self.deps.metrics.prevalidator_duration.observe(started.elapsed().as_secs_f64());
+        if request.items.iter().all(|item| item.refused.is_some()) {
+            return reply.send(self.all_refused(request));
+        }
+        let (bytes, received) = (submission.body_bytes, submission.received);
+        let checked = Checked { request, bytes, received, deadline, reply };
+        if let Err(Refused::Full(back) | Refused::Closed(back)) = self.deps.sequencer.offer(checked)
+        {
+            refuse_busy(&self.deps.metrics, Queue::Commit, back.reply);
+        }
     }
 
     fn check(

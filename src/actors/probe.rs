@@ -30,6 +30,8 @@ points! {
     IngressHandle = "ingress_handle",
     /// A prevalidator has taken a ticket in hand.
     PrevalidatorHandle = "prevalidator_handle",
+    /// What a prevalidator has asked a service is answered, or is not to be.
+    PrevalidatorAnswered = "prevalidator_answered",
     /// The sequencer begins a life, before its check against the head.
     SequencerStarted = "sequencer_started",
     /// The sequencer has taken a ticket in hand.
@@ -78,6 +80,10 @@ points! {
     BreakerStarted = "breaker_started",
     /// A breaker has a report in hand.
     BreakerHandle = "breaker_handle",
+    /// The prober begins a life.
+    ProberStarted = "prober_started",
+    /// Its timer has come round.
+    ProberTimer = "prober_timer",
 }
 
 impl fmt::Display for Point {

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 
 use super::admin::Admin;
 use super::ages::Ages;
+use super::authority::Authority;
 use super::breaker::{self, BreakerHandle, Target};
 use super::budget::{Budget, Usage};
 use super::committer::{self, Committer};
@@ -17,17 +18,20 @@ use super::disk::{Disk, Marks};
 use super::door::Door;
 use super::guard::Guard;
 use super::ingress::{self, Ingress, Twins};
+use super::judges::Judges;
 use super::limits::{Limits, Rates};
 use super::mode::{Checker, Event, ModeCell};
 use super::pipeline::{Doors, Inner, Pipeline};
 use super::prevalidator::{self, Prevalidator};
 use super::probe::Probe;
+use super::prober::{self, Prober};
 use super::publisher::{self, RootPublisher};
 use super::report::Observer;
 use super::revoking::RevokedFile;
 use super::sequencer::{self, Sequencer};
 use super::signed::SignedNotes;
 use super::supervise::{self, Hooks, Lasting, Policy, Spec, Supervision};
+use super::upstreams::{Services, Upstreams};
 use super::verifier::{self, Pace, Verifier};
 use super::witnesses::{self, Watchers, Witnessed, Witnesses};
 use crate::capability::CachedVerifier;
@@ -48,6 +52,9 @@ const WITNESSES: u32 = 1;
 
 /// Nor to the verifier.
 const VERIFIER: u32 = 1;
+
+/// Nor to the prober.
+const PROBER: u32 = 1;
 
 /// Orders that wait at the admin's door.
 const ORDERS: u32 = 16;
@@ -74,6 +81,8 @@ pub struct Settings {
     pub policy: Policy,
     pub stuck_after: Duration,
     pub verifier: Pace,
+    pub breaker: breaker::Limits,
+    pub upstream_connections_max: u32,
 }
 
 impl Settings {
@@ -114,6 +123,11 @@ impl Settings {
                 entries_per_second: config.verifier.entries_per_second,
                 interval: config.verifier.interval,
             },
+            breaker: breaker::Limits {
+                failures: config.upstream.breaker_failures,
+                open: config.upstream.breaker_open,
+            },
+            upstream_connections_max: seats(config.upstream.connections_max),
         }
     }
 }
@@ -128,6 +142,8 @@ pub struct Parts {
     pub capabilities: Arc<CachedVerifier>,
     /// What capabilities leave open, and the operator does not.
     pub rules: Rules,
+    /// The services that are asked; none is local.
+    pub services: Services,
     /// Where revocations outlive the process.
     pub revoked_file: Option<RevokedFile>,
     /// Who is to cosign them.
@@ -179,6 +195,7 @@ fn label_of(name: &str) -> Option<ActorName> {
         "admin" => ActorName::Admin,
         "witnesses" => ActorName::Witnesses,
         "verifier" => ActorName::Verifier,
+        "prober" => ActorName::Prober,
         other if other.starts_with("breaker") => ActorName::Breaker,
         _ => return None,
     })
@@ -213,15 +230,32 @@ impl Starter {
         door
     }
 
-    fn breakers(&mut self, at: &ArbiterHandle, probe: &Probe) -> Arc<[BreakerHandle]> {
+    /// A breaker for each target, and the prober where one of them is remote.
+    fn upstreams(
+        &mut self,
+        at: &ArbiterHandle,
+        services: Services,
+        settings: &Settings,
+        metrics: &Arc<Metrics>,
+        probe: &Probe,
+    ) -> Upstreams {
         let start = |&target: &Target| {
-            let limits = breaker::Limits::default();
             let (hooks, probe) = (Arc::clone(&self.hooks), probe.clone());
+            let limits = settings.breaker;
             let (handle, care) = breaker::start(at, target, limits, self.policy, hooks, probe);
             self.cares.push(care);
             handle
         };
-        Target::ALL.iter().map(start).collect()
+        let breakers: Vec<BreakerHandle> = Target::ALL.iter().map(start).collect();
+        let most = settings.upstream_connections_max;
+        let upstreams = Upstreams::new(breakers, services, most, metrics);
+        let remotes = upstreams.remotes();
+        if !remotes.is_empty() {
+            let (interval, deadline) = (settings.breaker.open, settings.request_deadline);
+            let deps = prober::Deps { remotes, interval, deadline, probe: probe.clone() };
+            self.start(at, "prober", PROBER, || Prober { deps, asked: Vec::new() });
+        }
+        upstreams
     }
 }
 
@@ -232,8 +266,8 @@ impl Pipeline {
     /// # Errors
     /// When the system gives no threads.
     pub fn start(parts: Parts, settings: &Settings) -> std::io::Result<Pipeline> {
-        let Parts { store, signed, watchers, capabilities, revoked_file, rules, .. } = parts;
-        let Parts { mode, metrics, probe, .. } = parts;
+        let Parts { store, signed, watchers, capabilities, services, rules, .. } = parts;
+        let Parts { revoked_file, mode, metrics, probe, .. } = parts;
         let hooks = Arc::new(Watch { mode: mode.clone(), metrics: Arc::clone(&metrics) });
         let mut starter =
             Starter { policy: settings.policy, hooks, cares: Vec::new(), threads: Vec::new() };
@@ -325,16 +359,17 @@ impl Pipeline {
         let build = || Sequencer { deps, state: sequencer::State::default() };
         let sequencer = starter.start(&order, "sequencer", settings.queue_commit, build);
 
-        let upstreams = starter.breakers(&front, &probe);
+        let upstreams = starter.upstreams(&front, services, settings, &metrics, &probe);
         let limits = Arc::new(Limits::new(settings.rates));
         let guard = Arc::new(Guard::new(rules, Arc::clone(&metrics)));
+        let authority = Authority::new(Arc::clone(&capabilities), &upstreams);
         let deps = prevalidator::Deps {
             sequencer: sequencer.clone(),
-            capabilities: Arc::clone(&capabilities),
+            authority: authority.clone(),
+            judges: Judges::new(&upstreams, reader.clone()),
             limits: Arc::clone(&limits),
             bridges: settings.bridges,
             guard: Arc::clone(&guard),
-            upstreams: Arc::clone(&upstreams),
             reader: reader.clone(),
             metrics: Arc::clone(&metrics),
             probe: probe.clone(),
@@ -375,7 +410,8 @@ impl Pipeline {
                 threads: starter.threads,
                 ages,
                 budget: Budget::new(settings.inflight),
-                breakers: upstreams,
+                upstreams,
+                authority,
                 mode,
                 reader,
                 published,

@@ -5,6 +5,7 @@ mod listen;
 mod node;
 mod panics;
 mod reload;
+mod services;
 mod socket;
 mod tls;
 mod watchers;
@@ -26,6 +27,7 @@ use crate::storage::files::{DirLock, FileError};
 pub use self::args::Args;
 pub use self::node::{OpenError, branch_store, open, upgrade_store};
 pub use self::panics::log_panics;
+pub use self::services::ServicesError;
 pub use self::tls::TlsError;
 
 /// How long the store may take to close after the drain's deadline.
@@ -92,7 +94,7 @@ pub enum StartError {
 }
 
 /// Runs a node until SIGTERM or SIGINT, or until an actor ends for good. The configuration is
-/// validated. With `at_least`, a file with a signed checkpoint of this ledger, the ledger must contain
+/// validated, and SIGHUP reads it again from its sources. With `at_least`, a file with a signed checkpoint of this ledger, the ledger must contain
 /// it, and takes no writes otherwise.
 ///
 /// # Errors

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::services::{ServicesError, services};
 use super::watchers::{WatchersError, watchers};
 use crate::accumulator::{HashAlgo, KeyError, NOTE_BYTES_MAX, Signer};
 use crate::actors::drills::{self, Drills};
@@ -71,6 +72,9 @@ pub enum OpenError {
     /// The witnesses.
     #[error("witness.policy_file: {0}")]
     Watchers(#[from] WatchersError),
+    /// The upstreams.
+    #[error(transparent)]
+    Services(#[from] ServicesError),
     /// The checkpoint that the ledger must contain.
     #[error("--at-least {}: {error}", path.display())]
     AtLeast {
@@ -159,10 +163,8 @@ fn open_around(
     probe: Probe,
     around: impl FnOnce(Arc<dyn Engine>) -> Arc<dyn Engine>,
 ) -> Result<Pipeline, OpenError> {
-    let keyring = Keyring::open(&config.capabilities.keyring_dir)?;
-    let cache = &config.capabilities;
-    let verifier = Verifier::new(keyring);
-    let verifier = CachedVerifier::new(verifier, cache.cache_ttl, cache.cache_entries);
+    let verifier = verifier(config)?;
+    let services = services(&config.upstream)?;
     let mut revoked_file = None;
     let (engine, signed, mode): (Arc<dyn Engine>, _, _) = match config.profile {
         Profile::Micronode if at_least.is_some() => return Err(OpenError::NothingLasts),
@@ -204,6 +206,7 @@ fn open_around(
     let rules = Policy::of(&config.policy)?;
     let parts = Parts {
         watchers,
+        services,
         store: Arc::new(Store::open(around(engine), genesis, options)?),
         signed: Arc::new(signed),
         capabilities: Arc::new(verifier),
@@ -214,6 +217,17 @@ fn open_around(
         probe,
     };
     Ok(Pipeline::start(parts, &Settings::of(config))?)
+}
+
+/// By the keyring, or by the key service: then no root key is here at all.
+fn verifier(config: &Config) -> Result<CachedVerifier, OpenError> {
+    let cache = &config.capabilities;
+    let (ttl, capacity) = (cache.cache_ttl, cache.cache_entries);
+    if config.upstream.kms.is_remote() {
+        return Ok(CachedVerifier::by_key_service(ttl, config.upstream.read_grace, capacity));
+    }
+    let keyring = Keyring::open(&cache.keyring_dir)?;
+    Ok(CachedVerifier::new(Verifier::new(keyring), ttl, capacity))
 }
 
 fn held_to(signed: SignedNotes, path: &Path) -> Result<SignedNotes, OpenError> {

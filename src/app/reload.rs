@@ -3,19 +3,32 @@
 
 use std::sync::Arc;
 
+use super::services;
 use super::tls::Endpoint;
-use crate::actors::pipeline::{Guard, Limits, Pipeline, Rates};
+use crate::actors::pipeline::{Guard, Limits, Pipeline, Rates, Services};
 use crate::capability::{CachedVerifier, Keyring};
 use crate::config::Loaded;
 use crate::policy::Policy;
 use crate::telemetry::{Metrics, Reload as Outcome};
 
 /// The settings that take effect at once, or whole sections of them; the others need a restart.
-const RELOADED: &[&str] = &["limits.requests_per_second", "policy.file", "rates."];
+const RELOADED: &[&str] = &[
+    "limits.requests_per_second",
+    "policy.file",
+    "rates.",
+    "upstream.ca_file",
+    "upstream.cert_file",
+    "upstream.key_file",
+];
+
+/// The same of each service that is asked.
+const RELOADED_OF_UPSTREAMS: &[&str] = &[".url", ".timeout", ".retries"];
 
 fn is_reloaded(key: &str) -> bool {
     let is_in = |section: &str| section.ends_with('.') && key.starts_with(section);
+    let is_of_service = |setting: &str| key.starts_with("upstream.") && key.ends_with(setting);
     RELOADED.iter().any(|known| key == *known || is_in(known))
+        || RELOADED_OF_UPSTREAMS.iter().any(|setting| is_of_service(setting))
 }
 
 /// What can be reloaded, each by a function of its own. It holds no store, so that it cannot keep one
@@ -30,6 +43,7 @@ pub(super) struct Reload {
     guard: Arc<Guard>,
     metrics: Arc<Metrics>,
     endpoints: Vec<Arc<Endpoint>>,
+    services: Services,
 }
 
 impl Reload {
@@ -42,6 +56,7 @@ impl Reload {
             guard: Arc::clone(pipeline.guard()),
             metrics: Arc::clone(pipeline.metrics()),
             endpoints,
+            services: pipeline.services().clone(),
         }
     }
 
@@ -50,6 +65,7 @@ impl Reload {
         tracing::info!("SIGHUP: settings that are not named below stay as they are");
         self.settings();
         self.policy();
+        self.upstreams();
         self.keyring();
         self.endpoints.iter().for_each(|endpoint| endpoint.reload());
     }
@@ -99,7 +115,20 @@ impl Reload {
         }
     }
 
+    fn upstreams(&self) {
+        if self.services.is_empty() {
+            return;
+        }
+        match services::reload(&self.services, &self.last.config.upstream) {
+            Ok(()) => tracing::info!("reloaded upstream: urls, timeouts, retries, certificates"),
+            Err(error) => tracing::error!(%error, "the upstreams stay as they were"),
+        }
+    }
+
     fn keyring(&self) {
+        if self.started.config.upstream.kms.is_remote() {
+            return;
+        }
         match Keyring::open(&self.started.config.capabilities.keyring_dir) {
             Ok(keyring) => {
                 let (kids, current) = (keyring.kids().count(), keyring.current().0.to_owned());

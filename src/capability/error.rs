@@ -27,6 +27,9 @@ pub enum CapError {
     /// Minted under another root key, or changed since.
     #[error(transparent)]
     BadSignature(#[from] BadSignature),
+    /// The key service does not vouch for it.
+    #[error("the key service does not vouch for the token")]
+    Unproven,
     /// Its capability id is revoked.
     #[error("the capability has been revoked")]
     Revoked,
@@ -56,7 +59,8 @@ impl CapError {
             | Self::Malformed(_)
             | Self::MalformedIdentifier(_)
             | Self::UnknownKid { .. }
-            | Self::BadSignature(_) => true,
+            | Self::BadSignature(_)
+            | Self::Unproven => true,
             Self::Revoked
             | Self::KeyRevoked
             | Self::Expired

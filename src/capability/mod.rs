@@ -27,7 +27,7 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
-pub use cache::CachedVerifier;
+pub use cache::{CachedVerifier, Lookup, Unproven};
 pub use caveat::{Caveat, CaveatError};
 pub use error::CapError;
 pub use grants::{Capability, Denied, LIFETIME_MS_MAX};

@@ -20,18 +20,24 @@ pub struct Context {
 /// Verifies tokens against the local keyring.
 #[derive(Debug)]
 pub struct Verifier {
-    keyring: Keyring,
+    /// None where a key service verifies.
+    keyring: Option<Keyring>,
 }
 
 impl Verifier {
     /// Takes over the keyring.
     pub fn new(keyring: Keyring) -> Self {
-        Self { keyring }
+        Self { keyring: Some(keyring) }
     }
 
-    /// The root keys that it knows.
-    pub fn keyring(&self) -> &Keyring {
-        &self.keyring
+    /// One that verifies nothing by itself.
+    pub(super) fn without_keyring() -> Self {
+        Self { keyring: None }
+    }
+
+    /// The root keys that it knows; none where a key service verifies.
+    pub fn keyring(&self) -> Option<&Keyring> {
+        self.keyring.as_ref()
     }
 
     /// Verifies a token at `now_ms` (unix milliseconds) over the given connection.
@@ -51,16 +57,26 @@ impl Verifier {
 
     /// The part of [`Verifier::verify`] that depends on the token alone.
     pub(super) fn authenticate(&self, token: &str) -> Result<Capability, CapError> {
-        if token.is_empty() {
-            return Err(CapError::Missing);
-        }
-        let macaroon = Macaroon::parse(token)?;
-        let identifier = Identifier::parse(macaroon.identifier())?;
-        let root_key = self
-            .keyring
+        let (macaroon, identifier) = parse(token)?;
+        let keyring = self.keyring.as_ref().ok_or(CapError::Unproven)?;
+        let root_key = keyring
             .root_key(identifier.kid())
             .ok_or_else(|| CapError::UnknownKid { kid: identifier.kid().to_owned() })?;
         macaroon.verify(root_key)?;
         Capability::from_verified(&macaroon)
     }
+
+    /// What a token would allow, **if** a key service vouches for it.
+    pub(super) fn read(token: &str) -> Result<Capability, CapError> {
+        Capability::from_verified(&parse(token)?.0)
+    }
+}
+
+fn parse(token: &str) -> Result<(Macaroon, Identifier), CapError> {
+    if token.is_empty() {
+        return Err(CapError::Missing);
+    }
+    let macaroon = Macaroon::parse(token)?;
+    let identifier = Identifier::parse(macaroon.identifier())?;
+    Ok((macaroon, identifier))
 }

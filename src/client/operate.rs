@@ -4,6 +4,7 @@ use super::{Client, ClientError};
 use crate::http::caps::{CapsOut, RevokeIn};
 use crate::http::denials::{DenialsOut, DenyIn};
 use crate::http::limits::{LimitsIn, LimitsOut};
+use crate::http::upstreams::BreakersOut;
 
 impl Client {
     /// The root keys, and what is revoked, over the local socket.
@@ -20,6 +21,14 @@ impl Client {
     /// [`ClientError`].
     pub async fn revoke(&self, revoke: &RevokeIn) -> Result<CapsOut, ClientError> {
         self.give("revocations", revoke).await
+    }
+
+    /// How the upstreams are, over the local socket.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn breakers(&self) -> Result<BreakersOut, ClientError> {
+        self.get(&["admin", "breakers"], &[]).await
     }
 
     /// The rates of requests, over the local socket.

@@ -11,14 +11,18 @@ mod model;
 mod nearest;
 mod roles;
 mod units;
+mod upstream;
 mod validate;
+mod watchers;
 
 pub use admission::{PolicyConfig, RatesConfig};
 pub use load::{ConfigError, DEFAULTS, Loaded, Origin, Setting, Sources};
 pub use model::*;
 pub(crate) use nearest::nearest;
 pub use roles::{CertName, RoleSet, Roles};
+pub use upstream::{TargetConfig, UpstreamConfig, UpstreamMode};
 pub use validate::{Invalid, Violation};
+pub use watchers::{VerifierConfig, WitnessConfig};
 
 #[cfg(test)]
 mod tests;

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::admission::{PolicyConfig, RatesConfig};
 use super::roles::Roles;
 use super::units::{bytes, choice, duration, numbers, optional};
+use super::upstream::UpstreamConfig;
+use super::watchers::{VerifierConfig, WitnessConfig};
 
 choice! {
     /// How much the node remembers.
@@ -132,6 +134,8 @@ pub struct Config {
     pub tlog: TlogConfig,
     /// Who cosigns checkpoints.
     pub witness: WitnessConfig,
+    /// Services that are asked.
+    pub upstream: UpstreamConfig,
     /// How the store is read again.
     pub verifier: VerifierConfig,
     /// What the operator's rules allow.
@@ -390,34 +394,6 @@ section! {
     TlogConfig {
         /// Whether bundles of entries need no capability.
         public_entries: bool,
-    }
-}
-
-section! {
-    /// `[witness]`
-    WitnessConfig {
-        /// The witnesses, and how many are enough.
-        #[serde(with = "optional")]
-        policy_file: Option<PathBuf>,
-        /// Whether publication waits for them.
-        hold: bool,
-        /// Between two rounds.
-        #[serde(with = "duration")]
-        interval: Duration,
-        /// What each of them has to answer.
-        #[serde(with = "duration")]
-        timeout: Duration,
-    }
-}
-
-section! {
-    /// `[verifier]`
-    VerifierConfig {
-        /// Entries a second; 0 for none.
-        entries_per_second: u32,
-        /// Between two passes.
-        #[serde(with = "duration")]
-        interval: Duration,
     }
 }
 

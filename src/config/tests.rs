@@ -251,6 +251,22 @@ fn broken_relations_blame_their_key() {
     check(&[("verifier.entries_per_second", "0")], &[]);
     check(&[("verifier.interval", "0s")], &["verifier.interval"]);
     check(&[("capabilities.cache_ttl", "61s")], &["capabilities.cache_ttl"]);
+    check(&[("upstream.connections_max", "0")], &["upstream.connections_max"]);
+    check(&[("upstream.breaker_failures", "0")], &["upstream.breaker_failures"]);
+    check(&[("upstream.read_grace", "25h")], &["upstream.read_grace"]);
+    check(&[("upstream.cert_file", "a")], &["upstream.key_file"]);
+    check(&[("upstream.kms.timeout", "2.5s")], &[]);
+    check(&[("upstream.wallet.retries", "11")], &["upstream.wallet.retries"]);
+    let guard = ("upstream.policy.mode", "remote");
+    check(&[guard], &["upstream.policy.url"]);
+    check(&[guard, ("upstream.policy.url", "http://10.0.0.1:1")], &["upstream.policy.url"]);
+    check(&[guard, ("upstream.policy.url", "https://guard:1")], &["upstream.ca_file"]);
+    let there = ("upstream.policy.url", "http://127.0.0.1:1");
+    check(&[guard, there], &[]);
+    for timeout in ["2.5s", "0s"] {
+        let wrong = ("upstream.policy.timeout", timeout);
+        check(&[guard, there, wrong], &["upstream.policy.timeout"]);
+    }
     check(&[("http.metrics_addr", "127.0.0.1:5082")], &["http.metrics_addr"]);
     check(&[("http.api_addr", "[::]:0"), ("http.metrics_addr", "[::]:0")], &[]);
     check(&[("tls.cert_file", "a")], &["tls.key_file"]);
@@ -287,6 +303,9 @@ fn production_refuses_the_shortcuts_of_development() {
     check("capabilities.open_reads", "true");
     check("governance.reversible_bridges", "allow");
     assert_eq!(blamed(&[("chaos.enabled", "true")]), Vec::<&str>::new());
+    let remote = [("upstream.kms.mode", "remote"), ("upstream.kms.url", "http://127.0.0.1:1")];
+    let flags = [&safe[..], &remote].concat();
+    assert_eq!(blamed(&flags), ["upstream.kms.url", "upstream.cert_file"]);
 }
 
 #[test]

@@ -43,6 +43,7 @@ impl Config {
         self.check_admin(&mut rules);
         self.check_telemetry(&mut rules);
         self.check_witnesses(&mut rules);
+        self.check_upstream(&mut rules);
         self.check_environment(&mut rules);
         if rules.0.is_empty() { Ok(()) } else { Err(Invalid(rules.0)) }
     }
@@ -338,10 +339,10 @@ fn count(n: usize) -> u64 {
 }
 
 /// Collects the rules that are broken.
-struct Rules(Vec<Violation>);
+pub(super) struct Rules(Vec<Violation>);
 
 impl Rules {
-    fn need(&mut self, holds: bool, key: &'static str, why: &str) {
+    pub(super) fn need(&mut self, holds: bool, key: &'static str, why: &str) {
         if !holds {
             self.0.push(Violation { key, why: why.to_owned() });
         }

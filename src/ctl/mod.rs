@@ -10,6 +10,7 @@ mod ui;
 mod account;
 mod audit;
 mod bench;
+mod breakers;
 mod cap;
 mod chaos;
 mod checkpoint;
@@ -90,6 +91,7 @@ enum Command {
     Drain(operate::DrainArgs),
     #[command(subcommand)]
     Limits(limits::LimitsCommand),
+    Breakers(breakers::BreakersArgs),
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
     #[command(subcommand)]
@@ -147,6 +149,7 @@ impl Command {
             Command::Limits(command) => limits::run(command, context).await,
             Command::Policy(command) => policy::run(command, context),
             Command::Deny(command) => deny::run(command, context).await,
+            Command::Breakers(args) => breakers::run(args, context).await,
             Command::Chaos(command) => chaos::run(command, context).await,
             Command::Config(command) => config::run(command, context),
             Command::Key(command) => key::run(command, context),

@@ -88,7 +88,7 @@ pub async fn order(
     let OrderIn { order: name, has_verified } = serde_json::from_slice(&bytes)
         .map_err(|error| Failure::malformed(format!("body: not an order: {error}")))?;
     caller::asked(&request, (name, has_verified));
-    caller::require(&request, &shared, Role::Operator)?;
+    caller::require(&request, &shared, Role::Operator).await?;
     if name == OrderName::IngressLock && !shared.settings.has_local_socket {
         return Err(Failure::illegal("nothing would take writes any more: uds.path is not set"));
     }

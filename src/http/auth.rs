@@ -1,17 +1,21 @@
 //! Who asks: the token of a request, and what it may read.
 
 use std::future::{Ready, ready};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest};
+use futures_util::future::Either;
 
 use super::Shared;
 use super::error::Failure;
-use crate::capability::{Action, CapError, Capability, Context, Denied, Peer, Plane};
+use crate::actors::authority::Purpose;
+use crate::actors::pipeline::Bearer;
+use crate::capability::{Action, Capability, Context, Denied, Lookup, Peer, Plane, Unproven};
 use crate::ledger::entry::Entry;
 use crate::ledger::names::AccountId;
 use crate::ledger::reason::Reason;
@@ -81,43 +85,72 @@ impl Access {
         }
     }
 
-    fn of(request: &HttpRequest, shared: &Shared) -> Result<Self, Failure> {
+    /// At once, or what has to be asked of the key service first.
+    fn of(request: &HttpRequest, shared: &Shared) -> Result<Result<Self, Unproven>, Failure> {
         if shared.settings.open_reads {
-            return Ok(Access::Open);
+            return Ok(Ok(Access::Open));
         }
-        let context = Context { plane: Plane::Api, peer: peer(request) };
-        let token = bearer(request).unwrap_or_default();
-        let verified = shared.pipeline.capabilities().verify(token, now_ms(), &context);
-        verified.map(Access::By).map_err(|error| failure(&error))
+        match shared.pipeline.authority().lookup(bearer(request), &context_of(request))? {
+            Lookup::Verified(capability) => Ok(Ok(Access::By(capability))),
+            Lookup::Unproven(unproven) => Ok(Err(unproven)),
+        }
     }
 }
 
-/// A token that was refused, on its way out.
-pub fn failure(error: &CapError) -> Failure {
-    let unknown = error.is_unauthenticated();
-    let reason = if unknown { Reason::Unauth } else { Reason::CapInvalid };
-    Failure::new(reason, error.to_string())
+fn context_of(request: &HttpRequest) -> Context {
+    Context { plane: Plane::Api, peer: peer(request) }
+}
+
+/// Counts a token that was refused.
+fn counted<T>(
+    outcome: Result<T, Failure>,
+    request: &HttpRequest,
+    shared: &Shared,
+) -> Result<T, Failure> {
+    outcome.inspect_err(|failure| {
+        let class = match peer(request) {
+            Peer::Uds => telemetry::Peer::Uds,
+            Peer::Mtls => telemetry::Peer::Mtls,
+            Peer::Tls | Peer::Plain => telemetry::Peer::Tcp,
+        };
+        if failure.reason() != Reason::UpstreamUnavailable {
+            shared.pipeline.metrics().auth_failures.of(class).inc();
+        }
+    })
 }
 
 impl FromRequest for Access {
     type Error = Failure;
-    type Future = Ready<Result<Self, Failure>>;
+    type Future = Either<Ready<Result<Self, Failure>>, Asked>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let shared = request.app_data::<Data<Shared>>();
         let shared = shared.expect("every app of this module is built with its shared state");
-        let access = Access::of(request, shared);
-        if access.is_err() {
-            let class = match peer(request) {
-                Peer::Uds => telemetry::Peer::Uds,
-                Peer::Mtls => telemetry::Peer::Mtls,
-                Peer::Tls | Peer::Plain => telemetry::Peer::Tcp,
-            };
-            shared.pipeline.metrics().auth_failures.of(class).inc();
-        }
-        ready(access)
+        let unproven = match Access::of(request, shared) {
+            Ok(Ok(access)) => return Either::Left(ready(Ok(access))),
+            Err(failure) => return Either::Left(ready(counted(Err(failure), request, shared))),
+            Ok(Err(unproven)) => unproven,
+        };
+        let (request, shared) = (request.clone(), shared.clone());
+        Either::Right(Box::pin(async move {
+            let token = Bearer::new(bearer(&request).unwrap_or_default());
+            let (deadline, context) =
+                (Instant::now() + shared.pipeline.deadline(), context_of(&request));
+            let asked = shared.pipeline.authority().prove(
+                unproven,
+                &token,
+                &context,
+                Purpose::Read,
+                deadline,
+            );
+            let proven = asked.await.map(Access::By).map_err(Failure::from);
+            counted(proven, &request, &shared)
+        }))
     }
 }
+
+/// The key service has to be asked.
+type Asked = Pin<Box<dyn Future<Output = Result<Access, Failure>>>>;
 
 /// Unix milliseconds.
 pub fn now_ms() -> u64 {

@@ -1,6 +1,7 @@
 //! Who gives orders, what he may do, and the line in the log that each call leaves.
 
 use std::fmt;
+use std::time::Instant;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -10,7 +11,9 @@ use actix_web::{Error, HttpMessage as _, HttpRequest};
 
 use super::error::Failure;
 use super::{Shared, auth};
-use crate::capability::{Action, Context, Peer, Plane};
+use crate::actors::authority::Purpose;
+use crate::actors::pipeline::Bearer;
+use crate::capability::{Action, Context, Lookup, Peer, Plane};
 use crate::config::{CertName, Role, RoleSet, Roles};
 use crate::ledger::reason::Reason;
 
@@ -82,7 +85,11 @@ pub(super) fn asked(request: &HttpRequest, what: impl fmt::Debug) {
 ///
 /// # Errors
 /// 401 and 403.
-pub(super) fn require(request: &HttpRequest, shared: &Shared, role: Role) -> Result<(), Failure> {
+pub(super) async fn require(
+    request: &HttpRequest,
+    shared: &Shared,
+    role: Role,
+) -> Result<(), Failure> {
     let denied = |why: String| Failure::new(Reason::CapInvalid, why);
     let caller = request.conn_data::<Caller>();
     let caller = caller.filter(|caller| caller.roles.has(role));
@@ -91,15 +98,20 @@ pub(super) fn require(request: &HttpRequest, shared: &Shared, role: Role) -> Res
     if let Who::Local { .. } = caller.who {
         return Ok(());
     }
-    let (now_ms, token) = (auth::now_ms(), auth::bearer(request).unwrap_or_default());
+    let token = auth::bearer(request);
     let context = |plane| Context { plane, peer: Peer::Mtls };
-    let capability = shared
-        .pipeline
-        .capabilities()
-        .verify(token, now_ms, &context(Plane::Admin))
-        .map_err(|error| auth::failure(&error))?;
+    let authority = shared.pipeline.authority();
+    let capability = match authority.lookup(token, &context(Plane::Admin))? {
+        Lookup::Verified(capability) => capability,
+        Lookup::Unproven(unproven) => {
+            let token = Bearer::new(token.unwrap_or_default());
+            let (by, context) =
+                (Instant::now() + shared.pipeline.deadline(), context(Plane::Admin));
+            authority.prove(unproven, &token, &context, Purpose::Act, by).await?
+        }
+    };
     capability.allows_unscoped(Action::Admin).map_err(|error| denied(error.to_string()))?;
-    if capability.admits(now_ms, &context(Plane::Api)).is_ok() {
+    if capability.admits(auth::now_ms(), &context(Plane::Api)).is_ok() {
         return Err(denied("needs the caveat `plane = admin`".to_owned()));
     }
     Ok(())

@@ -91,7 +91,7 @@ pub async fn revoke(
     };
     let subject = subject.map_err(|error| Failure::malformed(format!("body: {error}")))?;
     caller::asked(&request, &subject);
-    caller::require(&request, &shared, Role::Operator)?;
+    caller::require(&request, &shared, Role::Operator).await?;
     match shared.pipeline.revoke(subject).await {
         Some(Ok(())) => Ok(HttpResponse::Ok().json(caps_out(&shared))),
         Some(Err(full @ RevokeError::Full(_))) => {
@@ -108,6 +108,7 @@ pub async fn revoke(
 fn caps_out(shared: &Shared) -> CapsOut {
     let capabilities = shared.pipeline.capabilities();
     let mut keys: Vec<RootKeyOut> = capabilities.with_keyring(|keyring| {
+        let Some(keyring) = keyring else { return Vec::new() };
         let key = |(kid, made_at): (&str, u64)| RootKeyOut {
             kid: kid.to_owned(),
             mints: kid == keyring.current().0,

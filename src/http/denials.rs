@@ -267,7 +267,7 @@ pub async fn deny(
     let pattern = Pattern::parse(kind, &value)
         .map_err(|problem| Failure::malformed(format!("value: {problem}")))?;
     caller::asked(&request, (action, pattern.out()));
-    caller::require(&request, &shared, Role::Operator)?;
+    caller::require(&request, &shared, Role::Operator).await?;
     shared.denials.change(action, pattern).map_err(Failure::illegal)?;
     Ok(HttpResponse::Ok().json(shared.denials.out()))
 }

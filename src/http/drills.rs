@@ -127,7 +127,7 @@ pub async fn drill(
     let order: DrillIn = serde_json::from_slice(&bytes)
         .map_err(|error| Failure::malformed(format!("body: not a drill: {error}")))?;
     caller::asked(&request, &order);
-    caller::require(&request, &shared, Role::Chaos)?;
+    caller::require(&request, &shared, Role::Chaos).await?;
     Ok(HttpResponse::Ok().json(carry_out(&shared, order).await?))
 }
 

@@ -67,7 +67,7 @@ pub async fn set_limits(
     let limits = shared.pipeline.limits();
     let rates = merged(limits.rates(), &asked)?;
     caller::asked(&request, rates);
-    caller::require(&request, &shared, Role::Operator)?;
+    caller::require(&request, &shared, Role::Operator).await?;
     limits.set(rates);
     Ok(HttpResponse::Ok().json(limits_out(&shared)))
 }

@@ -12,6 +12,7 @@ pub mod caps;
 pub mod denials;
 pub mod drills;
 pub mod limits;
+pub mod upstreams;
 pub mod witness;
 
 mod anomaly;
@@ -220,6 +221,7 @@ fn admin_routes(routes: &mut ServiceConfig) {
         .service(post("/admin/orders", admin::order))
         .service(get("/admin/capabilities", caps::capabilities))
         .service(post("/admin/revocations", caps::revoke))
+        .service(get("/admin/breakers", upstreams::breakers))
         .service(get("/admin/rates", limits::limits))
         .service(post("/admin/limits", limits::set_limits))
         .service(get("/admin/denials", denials::denials))

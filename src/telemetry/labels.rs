@@ -65,6 +65,24 @@ label! {
 }
 
 label! {
+    /// What became of asking a service once.
+    UpstreamOutcome("outcome") {
+        /// There is an answer.
+        Answered = "answered",
+        /// It refuses the question (4xx).
+        Refused = "refused",
+        /// It has failed (5xx).
+        Failed = "failed",
+        /// No connection, or one that broke.
+        Unreachable = "unreachable",
+        /// No answer in time.
+        Late = "late",
+        /// An answer that is none.
+        Strange = "strange",
+    }
+}
+
+label! {
     /// The supervised actors.
     ActorName("actor") {
         /// Admits requests.
@@ -79,6 +97,8 @@ label! {
         RootPublisher = "root_publisher",
         /// Watches an upstream.
         Breaker = "breaker",
+        /// Asks upstreams whether they are there.
+        Prober = "prober",
         /// Carries out operators' commands.
         Admin = "admin",
         /// Asks the witnesses.
@@ -262,5 +282,6 @@ mod tests {
         check::<Anomaly>();
         check::<Denial>();
         check::<VerifierFinding>();
+        check::<UpstreamOutcome>();
     }
 }

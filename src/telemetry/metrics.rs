@@ -107,6 +107,9 @@ metrics! {
     breaker_open: Closed<Target, IntCounter> = counter_of("breaker_open_total", "Openings of a breaker");
     breaker_open_seconds: Closed<Target, Gauge> = float_gauge_of("breaker_open_seconds", "Length of the current opening of a breaker, 0 while closed");
     breaker_open_seconds_total: Closed<Target, Counter> = float_counter_of("breaker_open_seconds_total", "Time that a breaker was open");
+    breaker_state: Closed<Target, IntGauge> = gauge_of("breaker_state", "State of a breaker: 0 closed, 1 half-open, 2 open");
+    upstream_calls: IntCounterVec = counter_vec("upstream_calls_total", "Attempts to ask a service, by what became of them", &["target", "outcome"]);
+    upstream_duration: Closed<Target, Histogram> = latency_of("upstream_call_duration_seconds", "Time of one attempt to ask a service");
     actor_restarts: Closed<ActorName, IntCounter> = counter_of("actor_restarts_total", "Restarts of an actor");
     actor_panics: Closed<ActorName, IntCounter> = counter_of("actor_panics_total", "Panics of an actor that were caught");
     tasks_leaked: IntCounter = counter("tasks_leaked_total", "Tasks that outlived their actor");
@@ -207,6 +210,11 @@ fn gauge_vec(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> In
 fn latency_vec(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
     let opts = HistogramOpts::new(name, help).buckets(LATENCY_SECONDS.to_vec());
     add(registry, HistogramVec::new(opts, labels))
+}
+
+fn latency_of<L: Label>(registry: &Registry, name: &str, help: &str) -> Closed<L, Histogram> {
+    let opts = HistogramOpts::new(name, help).buckets(LATENCY_SECONDS.to_vec());
+    Closed::new(&add(registry, HistogramVec::new(opts, &[L::NAME])))
 }
 
 fn counter_of<L: Label>(registry: &Registry, name: &str, help: &str) -> Closed<L, IntCounter> {

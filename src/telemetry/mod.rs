@@ -9,7 +9,7 @@ mod traces;
 
 pub use labels::{
     ActorName, Anomaly, Closed, Denial, Drill, Label, Peer, Queue, RateScope, Reload, Target,
-    TlsPlane, TlsReload, VerifierFinding, WitnessAnswer,
+    TlsPlane, TlsReload, UpstreamOutcome, VerifierFinding, WitnessAnswer,
 };
 pub use logs::{Guard, TelemetryError, init};
 pub use metrics::{LATENCY_SECONDS, Metrics};

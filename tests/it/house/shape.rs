@@ -34,6 +34,22 @@ const SHARED: &[(&str, &[&str])] = &[
             "wal_fsync_fail_total",
         ],
     ),
+    ("src/ctl/top.rs", &["ledger_published_size"]),
+    (
+        "src/ctl/top/look.rs",
+        &[
+            "disk_pressure",
+            "inflight_requests",
+            "inflight_requests_capacity",
+            "ledger_commits_total",
+            "ledger_entries_committed_total",
+            "ledger_head_seq",
+            "ledger_published_size",
+            "ledger_safe_mode",
+            "queue_capacity",
+            "queue_depth",
+        ],
+    ),
 ];
 
 /// Marks of work that is not done.

@@ -11,6 +11,7 @@ mod order;
 mod policy;
 mod roots;
 mod safe_mode;
+mod upstreams;
 mod verifier;
 mod witnesses;
 
@@ -18,7 +19,9 @@ use std::sync::{Arc, mpsc};
 
 use ron_ledger::actors::mode::SafeReason;
 use ron_ledger::actors::mode::{Mode, ModeCell};
-use ron_ledger::actors::pipeline::{Answer, Parts, Pipeline, Settings, SignedNotes, Watchers};
+use ron_ledger::actors::pipeline::{
+    Answer, Parts, Pipeline, Services, Settings, SignedNotes, Watchers,
+};
 use ron_ledger::actors::probe::{Point, Probe};
 use ron_ledger::capability::{CachedVerifier, Keyring, Verifier};
 use ron_ledger::ledger::entry::{Entry, Seq};
@@ -83,6 +86,7 @@ fn node_of(
         revoked_file: None,
         rules: ron_ledger::policy::Policy::default(),
         watchers,
+        services: Services::default(),
         metrics: Metrics::new(),
         probe,
     };

@@ -9,4 +9,5 @@ pub mod keys;
 pub mod node;
 pub mod picture;
 pub mod sending;
+pub mod upstream;
 pub mod witness;

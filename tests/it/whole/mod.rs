@@ -18,5 +18,6 @@ mod policy;
 mod starts;
 mod stops;
 mod tls;
+mod upstreams;
 mod verifier;
 mod witness;

@@ -25,6 +25,7 @@ pub(super) fn rows(good: &str) -> Vec<Row> {
         row("limits over the API", Api, give("/admin/limits", &bearer, "{\"plain\":1}"), &[404]),
         row("a negative limit", Local, give("/admin/limits", "", "{\"plain\":-1}"), &[400]),
         row("a limit above all", Local, give("/admin/limits", "", "{\"tls\":1000001}"), &[400]),
+        row("the breakers over the API", Api, get("/admin/breakers", &bearer), &[404]),
         row("the metrics over the API", Api, get("/metrics", ""), &[404]),
         row("reads over the metrics", Metrics, get("/entries/1", &bearer), &[404]),
         row("two hosts", Api, get("/admin/mode", "host: localhost\r\n"), &[400]),
