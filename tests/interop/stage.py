@@ -1,6 +1,5 @@
 """Nodes, a fake one, and a Prometheus over all of them: what `alerts.py` plays on."""
 
-import functools
 import http.client
 import http.server
 import json
@@ -242,10 +241,3 @@ class Prometheus:
         self.process.terminate()
         self.process.wait(30)
 
-
-@functools.cache
-def is_durable():
-    """Whether these programs have RocksDB, and so a macronode."""
-    said = subprocess.run([PROGRAMS / "ron-ledgerd", "--set", "profile=macronode", "--set", "node.environment=dev", "--set",
-                           "node.data_dir=/nonexistent/x"], capture_output=True, text=True, timeout=30).stderr
-    return "without" not in said
