@@ -7,7 +7,7 @@
 # Exit codes: 0 recovered, or nothing to do; 1 restarted and still not well; 2 refused, nothing was touched.
 # In the environment, with what the shipped configuration has: UNIT, API_URL, METRICS_URL, DATA_DIR, KEEP_DIR
 # (where the answers from before are kept), VKEY (the ledger's verifier key, or a file with it: proves that the
-# log has only grown), WAIT_SECONDS, SYSTEMCTL, CTL.
+# log has only grown), FREE_PERCENT_MIN, WAIT_SECONDS, SYSTEMCTL, CTL.
 set -euo pipefail
 
 unit=${UNIT:-ron-ledger}
@@ -18,7 +18,7 @@ keep_dir=${KEEP_DIR:-/var/tmp/ron-ledger-recover-$(date -u +%Y%m%dT%H%M%SZ)}
 wait_seconds=${WAIT_SECONDS:-120}
 systemctl=${SYSTEMCTL:-systemctl}
 ctl=${CTL:-ron-ledgerctl}
-free_percent_min=10
+free_percent_min=${FREE_PERCENT_MIN:-10}
 
 step() { printf '[recover] %s\n' "$*"; }
 

@@ -15,6 +15,7 @@ mod logs;
 mod orders;
 mod overload;
 mod policy;
+mod recover;
 mod starts;
 mod stops;
 mod tls;
