@@ -74,23 +74,33 @@ def panicked(node):
     node.calm()
 
 
-@drill("LedgerCommitP99", "LedgerCommitP95")
-def stalled(node):
-    def pulse():
-        node.signal(signal.SIGSTOP)
-        time.sleep(0.5)
-        node.signal(signal.SIGCONT)
-    node.load(100)
-    node.again(pulse, 0.6)
-    yield "the process stands still for 0.5 s of each 1.1 s, under load"
+def slow_disk(node):
+    """Every fsync takes 0.4 s longer, as long as the tracer is there."""
+    inject = "inject=fdatasync,fsync:delay_enter=400000"
+    return subprocess.Popen(["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync,fsync", "-e", inject,
+                             "-p", str(node.process.pid)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def end_slow_disk(tracer):
+    tracer.terminate()
+    tracer.wait(30)
+
+
+@drill("LedgerCommitP99", "LedgerCommitP95", profile="macronode")
+def slowed(node):
+    tracer = slow_disk(node)
+    node.load(20)
+    yield "each fsync takes 0.4 s longer"
+    end_slow_disk(tracer)
     node.calm()
-    node.signal(signal.SIGCONT)
 
 
-@drill("LedgerCommitQueueFull", settings={"queues.commit": "2", "commit.batch_max_entries": "1"})
+@drill("LedgerCommitQueueFull", profile="macronode", settings={"queues.commit": "4", "commit.batch_max_entries": "1"})
 def queued(node):
-    node.load(20000, 256)
-    yield "256 connections, a commit queue of 2"
+    tracer = slow_disk(node)
+    node.load(60, 32)
+    yield "each fsync takes 0.4 s longer, and the queue is short"
+    end_slow_disk(tracer)
     node.calm()
 
 
@@ -162,7 +172,7 @@ def stale(node):
     node.calm()
 
 
-@drill("LedgerBreakerOpen", "LedgerBreakerFlaps",
+@drill("LedgerBreakerOpen",
        settings={"upstream.policy.mode": "remote", "upstream.policy.url": f"http://127.0.0.1:{free_port()}"})
 def abandoned(node):
     node.load(20)
@@ -170,6 +180,30 @@ def abandoned(node):
     node.stop()
     node.settings["upstream.policy.mode"] = "local"
     node.start()
+
+
+def with_guard(node):
+    """A policy guard beside it, which takes orders."""
+    upstream = ROOT / "tests/interop/upstream.py"
+    node.beside = subprocess.Popen([sys.executable, upstream, "--keyring", node.dir / "keyring"], stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE, text=True)
+    port = node.beside.stdout.readline().strip()
+    node.settings |= {"upstream.policy.mode": "remote", "upstream.policy.url": f"http://127.0.0.1:{port}/policy",
+                      "upstream.breaker_failures": "1", "upstream.breaker_open": "1s"}
+
+
+@drill("LedgerBreakerFlaps", prepare=with_guard)
+def flapping(node):
+    def toggle():
+        for mood in ("status 503", "ok"):
+            node.beside.stdin.write(mood + "\n")
+            node.beside.stdin.flush()
+            node.beside.stdout.readline()
+            time.sleep(1.5)
+    node.load(20)
+    node.again(toggle, 0.1)
+    yield "the policy guard fails every three seconds"
+    node.calm()
 
 
 def certify(node, name, days, subject="/CN=nobody"):
@@ -245,7 +279,7 @@ def unpublished(node):
 
 
 def small_disk(node):
-    (node.dir / "data").mkdir(mode=0o700)
+    (node.dir / "data").mkdir(mode=0o700, exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1g,mode=700", "tmpfs", node.dir / "data"], check=True)
     node.mounted = node.dir / "data"
 
@@ -268,8 +302,9 @@ def with_witness(node):
 
 
 def start_witness(node):
-    node.witness = subprocess.Popen([PROGRAMS / "ron-ledgerctl", "witness", "serve", "--dir", node.dir / "witness", "--listen",
-                                     f"127.0.0.1:{node.witness_port}", "--log", node.dir / "vkey"], stderr=subprocess.DEVNULL)
+    node.beside = subprocess.Popen([PROGRAMS / "ron-ledgerctl", "witness", "serve", "--dir", node.dir / "witness", "--listen",
+                                     f"127.0.0.1:{node.witness_port}", "--log", node.dir / "vkey"],
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def cosigned(node):
@@ -281,8 +316,8 @@ def cosigned(node):
 @drill("LedgerWitnessesMissing", profile="macronode", prepare=with_witness)
 def unwitnessed(node):
     node.post(entry())
-    node.witness.kill()
-    node.witness.wait()
+    node.beside.kill()
+    node.beside.wait()
     node.load(5)
     yield "the witness is away"
     node.calm()
@@ -311,7 +346,11 @@ def faked(fake, prometheus, alert):
     """The metric rises once; what it tells of would be an error of the ledger itself."""
     series = FAKED[alert]
     fake.values[series] = 0
-    assert wait(lambda: prometheus.api("query", query=series)["result"], PATIENCE)
+
+    def is_scraped():
+        found = prometheus.api("query", query=series)["result"]
+        return any(one["metric"]["instance"] == fake.instance for one in found)
+    assert wait(is_scraped, PATIENCE)
     fake.values[series] = 1
     return watch(prometheus, [alert], fake.instance, "not a ledger: a listener that serves the metric", lambda: None)
 
@@ -347,9 +386,9 @@ def end(node):
     try:
         node.stop()
     finally:
-        if hasattr(node, "witness"):
-            node.witness.kill()
-            node.witness.wait()
+        if hasattr(node, "beside"):
+            node.beside.kill()
+            node.beside.wait()
         if hasattr(node, "mounted"):
             subprocess.run(["umount", "--lazy", node.mounted], check=False)
 
