@@ -1,7 +1,7 @@
 # The everyday commands of the project. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test verify-log sim sim-long kills-long model-deep flips power lint build bench audit-bench restart overload soak upstreams \
-	doc manuals install deb clean-dev
+.PHONY: help alerts dashboards run test verify-log sim sim-long kills-long model-deep flips power lint build bench audit-bench restart overload soak upstreams \
+	backup-drill doors fuzz fuzz-smoke deny advisories sbom release doc manuals install deb clean-dev interop
 
 CARGO ?= cargo
 
@@ -17,6 +17,10 @@ test: ## run all tests
 
 verify-log: ## check a large ledger by the verifier in Python: make verify-log ENTRIES=100000
 	RON_VERIFY_ENTRIES=$(or $(ENTRIES),100000) $(CARGO) test --release --locked --test it whole::verifier
+
+interop: ## hold traces and metrics against Python's OpenTelemetry and Prometheus, and promtool
+	@scripts/setup.sh
+	scripts/interop.sh
 
 sim: ## simulate one life of the ledger with its faults: make sim SEED=7
 	RON_SIM_SEED=$(or $(SEED),1) $(CARGO) test --release --locked --lib storage::sim::nothing -- --nocapture
@@ -37,6 +41,15 @@ flips: ## flip a bit in every byte of two small stores: an hour
 
 power: ## open disks as a loss of power may leave them: make power IMAGES=1000
 	RON_POWER_IMAGES=$(or $(IMAGES),1000) $(CARGO) test --release --locked --test it faults::power -- --nocapture
+
+alerts: build ## bring each alert to firing by a fault, under a real Prometheus: make alerts ALERTS=--quick
+	scripts/setup.sh --checks
+	python3 tests/interop/alerts.py $(ALERTS)
+
+dashboards: ## hold the dashboards against Grafana's schema: needs PyPI
+	python3 -m venv target/grafana
+	target/grafana/bin/pip install --quiet grafana-foundation-sdk==1769699998!10.1.0
+	target/grafana/bin/python tests/interop/dashboards.py
 
 lint: ## check format and lints
 	@scripts/setup.sh
@@ -65,6 +78,30 @@ upstreams: build ## ingest with remote upstreams, and reads while all three are 
 
 soak: build ## mixed load, kills and restarts for long, with a verdict: make soak MINUTES=30
 	scripts/soak.sh $(or $(MINUTES),30)
+
+doors: build ## certificates exchanged under load, slow connections, a burst of 10,000, with a verdict
+	scripts/doors.sh
+
+fuzz: ## fuzz each parser of bytes from outside for long: make fuzz MINUTES=15
+	scripts/fuzz.sh $$(($(or $(MINUTES),15) * 60)) $(TARGETS)
+
+fuzz-smoke: ## fuzz all of them, for a minute in all
+	scripts/fuzz.sh 6 $(TARGETS)
+
+deny: ## hold licences, sources and banned crates against deny.toml
+	$(CARGO) deny --offline --locked check bans licenses sources
+
+advisories: ## hold the lock file against the database of RustSec: needs the network
+	$(CARGO) deny --locked check advisories
+
+sbom: ## list all that is in the programs, as CycloneDX
+	$(CARGO) cyclonedx --format json --spec-version 1.5 --override-filename ron-ledger.cdx
+
+release: ## build, list, sum and sign a release: make release KEY=release.key
+	scripts/release.sh $(KEY)
+
+backup-drill: build ## snapshot under load, a lost machine, a restore: make backup-drill ENTRIES=1000000
+	scripts/backup.sh $(or $(ENTRIES),1000000)
 
 doc: ## build the API documentation
 	@scripts/setup.sh

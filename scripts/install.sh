@@ -27,7 +27,7 @@ for unit in systemd/*; do
     put 644 "$unit" "/usr/lib/systemd/system/${unit##*/}"
 done
 for doc in README.md RUNBOOK.md CHANGELOG.md SECURITY.md docs/*.md; do
-    [ ! -e "$doc" ] || put 644 "$doc" "/usr/share/doc/ron-ledger/${doc#docs/}"
+    [ ! -e "$doc" ] || put 644 "$doc" "/usr/share/doc/ron-ledger/$doc"
 done
 for config in configs/*.toml; do
     put 644 "$config" "/usr/share/doc/ron-ledger/examples/${config##*/}"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Finds what the build needs (Rust, a C++ compiler and libclang for RocksDB) and, on Debian and
 # Ubuntu, installs the last two where it may. Does nothing when all is there; changes no settings.
+# With --checks also what only checks need: systemd-analyze, on Debian and Ubuntu.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -70,7 +71,8 @@ install_packages() {
     fi
     say "installing $*"
     "${by[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq >&2
-    "${by[@]}" env DEBIAN_FRONTEND=noninteractive \
+    # RUNLEVEL: prometheus is wanted for its programs, its service is not to be started.
+    "${by[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
         apt-get install -y -qq --no-install-recommends "$@" >&2
 }
 
@@ -78,6 +80,10 @@ check_rust
 missing=()
 has_cxx || missing+=(g++)
 { has_libclang && has_clang_headers; } || missing+=(libclang-dev)
+if [ "${1:-}" = --checks ] && command -v apt-get >/dev/null; then
+    command -v systemd-analyze >/dev/null || missing+=(systemd)
+    command -v promtool >/dev/null || missing+=(prometheus)
+fi
 [ "${#missing[@]}" -eq 0 ] && exit 0
 install_packages "${missing[@]}"
 has_cxx || die "there is still no C++ compiler: install one, or point CXX at it"

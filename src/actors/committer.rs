@@ -22,6 +22,7 @@ use super::publisher::{HeadCell, Look, RootPublisher};
 use super::refusal::{disk_pressure, is_late, not_written, refuse_all, reject_of, timeout};
 use super::signed::SignedNotes;
 use super::ticket::{Answer, Group, Sequenced};
+use super::unpublished::Unpublished;
 use crate::ledger::plan::{self, Outcome, Plan};
 use crate::ledger::reason::{Reason, Reject};
 use crate::ledger::request::Request;
@@ -29,7 +30,7 @@ use crate::storage::engine::{CommitError, Durability};
 use crate::storage::error::ReadError;
 use crate::storage::store::{Lease, RecoverError, Store};
 use crate::storage::writer::{Prepared, Writer};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Stages};
 
 /// How long a group waits for derived data to catch up before it is refused.
 const ROOM_WAIT: Duration = Duration::from_secs(1);
@@ -48,6 +49,7 @@ pub(super) struct Deps {
     pub(super) signed: Arc<SignedNotes>,
     pub(super) publisher: Door<RootPublisher>,
     pub(super) newest: HeadCell,
+    pub(super) unpublished: Unpublished,
     pub(super) mode: ModeCell,
     pub(super) expire_max: usize,
     pub(super) wall_step_max: Duration,
@@ -208,7 +210,7 @@ impl Committer {
         if let Some(why) = self.deps.mode.get().safe_reason() {
             return refuse_all(tickets, &reject_of(Bar::Safe(why)));
         }
-        let started = Instant::now();
+        let (started, mut append) = (Instant::now(), stages_of(&tickets, "commit.append"));
         self.deps.probe.hit(Point::CommitBeforePlan);
         // A crash up to the write leaves no trace: nothing has changed.
         let mut prepared = match self.prepare(&tickets) {
@@ -221,6 +223,8 @@ impl Committer {
         let Some(state) = &mut self.state else { return };
         // Only now: what was durable before needs no room to be told again.
         let entries = prepared.plan.entries_count() as u64;
+        let first_seq = prepared.plan.first_seq;
+        tell(&mut append, first_seq, entries);
         if self.deps.disk.pressure() == Pressure::Refusing {
             return self.refuse_new(tickets, prepared.plan, &disk_pressure());
         }
@@ -228,14 +232,19 @@ impl Committer {
             return self.refuse_new(tickets, prepared.plan, &not_written(&error));
         }
         self.deps.probe.hit(Point::CommitBeforeWrite);
+        drop(append);
+        let mut fsync = stages_of(&tickets, "commit.fsync");
+        tell(&mut fsync, first_seq, entries);
         // The commit point. A crash inside leaves the whole group in the log, or nothing of it.
         let written = match state.writer.write(&mut prepared) {
             Ok(written) => written,
             Err(error) => {
+                fsync.fail("commit error");
                 let reject = self.failed(&error);
                 return self.refuse_new(tickets, prepared.plan, &reject);
             }
         };
+        drop(fsync);
         self.deps.probe.hit(Point::CommitAfterWrite);
         // A crash from here on loses answers and nothing else: recovery finds the group.
         let outcomes = std::mem::take(&mut prepared.plan.outcomes);
@@ -244,10 +253,21 @@ impl Committer {
         self.deps.probe.hit(Point::CommitBeforeApply);
         let head = state.writer.apply(prepared, written);
         self.deps.metrics.head_seq.set(head.get().seq as i64);
-        self.deps.metrics.committer_batch_latency.observe(started.elapsed().as_secs_f64());
+        self.measured(started.elapsed(), &tickets);
+        self.deps.unpublished.add(head.get().seq, tickets.iter().map(Sequenced::trace));
         self.deps.probe.hit(Point::CommitBeforeReply);
         self.answer(tickets, outcomes);
         self.publish(head);
+    }
+
+    /// The trace of any sampled request of the group leads to all of it.
+    fn measured(&self, took: Duration, tickets: &[Sequenced]) {
+        let trace = tickets.iter().map(Sequenced::trace).find(|trace| trace.is_sampled());
+        let latency = &self.deps.metrics.committer_batch_latency;
+        match trace {
+            Some(trace) => latency.observe_in(took.as_secs_f64(), trace),
+            None => latency.observe(took.as_secs_f64()),
+        }
     }
 
     fn prepare(&mut self, tickets: &[Sequenced]) -> Result<Prepared, ReadError> {
@@ -341,7 +361,7 @@ impl Committer {
         for (ticket, outcomes) in tickets.into_iter().zip(outcomes) {
             let checked = ticket.settle();
             let latency = checked.received.elapsed().as_secs_f64();
-            self.deps.metrics.commit_latency.observe(latency);
+            self.deps.metrics.commit_latency.observe_in(latency, checked.reply.trace());
             let answer = Answer::Done { outcomes, root: head.root, root_size: head.seq };
             checked.reply.send(answer);
         }
@@ -359,6 +379,16 @@ impl Committer {
             tracing::error!(%error, "the mode did not take an event");
         }
     }
+}
+
+fn stages_of(tickets: &[Sequenced], name: &'static str) -> Stages {
+    Stages::begin(tickets.iter().map(Sequenced::trace), name)
+}
+
+/// Which group it was.
+fn tell(stages: &mut Stages, first_seq: u64, entries: u64) {
+    stages.set("ledger.seq", first_seq as i64);
+    stages.set("ledger.batch_size", entries as i64);
 }
 
 fn fault_of(error: &RecoverError) -> Fault {

@@ -57,22 +57,26 @@ impl Handler<Seated<Arrival>> for Ingress {
         if self.messages.is_multiple_of(MESSAGES_PER_TURN) {
             ctx.wait(tokio::task::yield_now().into_actor(self));
         }
-        let Arrival { submission, sender, held } = arrived.msg;
+        let Arrival { submission, sender, held, trace } = arrived.msg;
+        let mut stage = trace.stage("ingress.handle");
+        stage.set("ledger.batch_size", submission.entries.len() as i64);
         self.deps.probe.hit(Point::IngressHandle);
         if let Some(bar) = self.deps.mode.get().bar_to(submission.peer) {
-            return Reply::new(sender, held).refuse(reject_of(bar));
+            stage.fail("writes are barred");
+            return Reply::new(sender, held, trace).refuse(reject_of(bar));
         }
         let fingerprint = submission.fingerprint;
         let (sender, held) = match self.twins.of(&fingerprint) {
             Some(twin) => match twin.join(sender, held) {
-                Ok(()) => return,
+                Ok(()) => return stage.set("ledger.joined_twin", true),
                 Err(back) => back,
             },
             None => (sender, held),
         };
-        let reply = Reply::new(sender, held);
+        let reply = Reply::new(sender, held, trace);
         // After the twins: who joins one makes no work.
         if let Err(scope) = self.deps.limits.admit(submission.peer, Instant::now()) {
+            stage.fail("above the rate");
             return refuse_rate(&self.deps.metrics, scope, reply);
         }
         let deadline = submission.received + self.deps.deadline;

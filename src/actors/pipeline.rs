@@ -12,6 +12,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::admin::{Admin, Command};
 use super::ages::Ages;
+use super::archiver::Archived;
 use super::authority::Authority;
 use super::breaker::Target;
 use super::budget::Budget;
@@ -34,15 +35,17 @@ use crate::capability::CachedVerifier;
 use crate::ledger::reason::Reject;
 use crate::storage::reader::Reader;
 use crate::storage::store::Stop;
-use crate::telemetry::{Metrics, Queue};
+use crate::telemetry::{Metrics, Queue, Trace};
 
 pub use super::admin::Order;
+pub use super::archiver::ArchiveTo;
 pub use super::disk::Marks;
 pub use super::guard::Guard;
 pub use super::limits::{CAPABILITY_BUCKETS_MAX, Limits, RATE_MAX, Rates};
 pub use super::publisher::Published;
 pub use super::revoking::{RevokeError, RevokedFile, RevokedFileError};
 pub use super::signed::{LogKeys, SIGNED_FILE, SignedError, SignedNotes};
+pub use super::snapshots::SnapshotsError;
 pub use super::ticket::{Answer, Bearer, Submission};
 pub use super::upstreams::{Services, UpstreamReport};
 pub use super::verifier::Pace;
@@ -116,6 +119,7 @@ pub(super) struct Inner {
     pub(super) reader: Reader,
     pub(super) published: Arc<ArcSwapOption<Published>>,
     pub(super) witnessed: Arc<Witnessed>,
+    pub(super) archived: Arc<Archived>,
     pub(super) signed: Arc<SignedNotes>,
     pub(super) capabilities: Arc<CachedVerifier>,
     pub(super) limits: Arc<Limits>,
@@ -139,13 +143,25 @@ impl Pipeline {
     /// # Errors
     /// `busy` when the budget or the door is full, `draining` when the door is closed.
     pub fn submit(&self, submission: Submission) -> Result<oneshot::Receiver<Arc<Answer>>, Reject> {
+        self.submit_in(Trace::none(), submission)
+    }
+
+    /// As [`Pipeline::submit`], its way told in a trace.
+    ///
+    /// # Errors
+    /// As [`Pipeline::submit`].
+    pub fn submit_in(
+        &self,
+        trace: Trace,
+        submission: Submission,
+    ) -> Result<oneshot::Receiver<Arc<Answer>>, Reject> {
         let inner = &*self.inner;
         let Some(held) = inner.budget.try_take(submission.body_bytes as u64) else {
             inner.metrics.busy_rejections.of(Queue::Ingress).inc();
             return Err(busy());
         };
         let (sender, answer) = oneshot::channel();
-        match inner.doors.ingress.offer(Arrival { submission, sender, held }) {
+        match inner.doors.ingress.offer(Arrival { submission, sender, held, trace }) {
             Ok(()) => Ok(answer),
             Err(Refused::Full(_)) => {
                 inner.metrics.busy_rejections.of(Queue::Ingress).inc();
@@ -227,6 +243,12 @@ impl Pipeline {
         self.inner.mode.watch()
     }
 
+    /// Whether it is in safe-mode or an upstream's breaker is not closed: each request is of interest.
+    pub fn is_in_trouble(&self) -> bool {
+        let mut breakers = self.inner.upstreams.breakers();
+        self.mode().safe_reason().is_some() || breakers.any(|breaker| !breaker.state().is_closed())
+    }
+
     /// How ready the ledger is. Looks at every actor, so call it now and then.
     pub fn readiness(&self) -> Readiness {
         let (inner, now) = (&*self.inner, Instant::now());
@@ -253,6 +275,7 @@ impl Pipeline {
             (!clock_ok).then(|| "the wall clock stepped; holds do not expire".to_owned()),
             is_ingress_locked.then(|| "the network is closed to writes".to_owned()),
             inner.witnessed.is_late().then(|| "too few witnesses have cosigned".to_owned()),
+            inner.archived.is_late().then(|| "the archive is behind".to_owned()),
         ];
         let reason = amiss.into_iter().flatten().next();
         Readiness {

@@ -30,7 +30,7 @@ use crate::ledger::plan::Outcome;
 use crate::ledger::reason::{Reason, Reject};
 use crate::ledger::request::{Grants, Item, Request};
 use crate::storage::reader::Reader;
-use crate::telemetry::{Metrics, Peer as PeerLabel, Queue};
+use crate::telemetry::{Metrics, Peer as PeerLabel, Queue, Stage};
 
 /// One of the pool.
 pub(super) struct Prevalidator {
@@ -56,6 +56,8 @@ struct Ticket {
     deadline: Instant,
     reply: Reply,
     started: Instant,
+    /// From here until it is handed over, whoever else is asked meanwhile.
+    stage: Stage,
     _seat: Seat,
 }
 
@@ -71,7 +73,8 @@ impl Handler<Seated<Admitted>> for Prevalidator {
     fn handle(&mut self, admitted: Seated<Admitted>, ctx: &mut Self::Context) {
         let Seated { msg: Admitted { submission, deadline, reply }, seat } = admitted;
         self.deps.probe.hit(Point::PrevalidatorHandle);
-        let ticket = Ticket { submission, deadline, reply, started: Instant::now(), _seat: seat };
+        let (started, stage) = (Instant::now(), reply.trace().stage("prevalidator.check"));
+        let ticket = Ticket { submission, deadline, reply, started, stage, _seat: seat };
         if is_late(deadline) {
             return ticket.reply.refuse(timeout());
         }
@@ -125,6 +128,8 @@ impl Prevalidator {
                 return ticket.reply.refuse(reject);
             }
         };
+        ticket.stage.set_text("ledger.kid", capability.kid());
+        ticket.stage.set_text("ledger.capability_id", capability.id());
         if let Err(scope) = self.deps.limits.admit_capability(capability.id(), Instant::now()) {
             return refuse_rate(&self.deps.metrics, scope, ticket.reply);
         }
@@ -149,8 +154,10 @@ impl Prevalidator {
 
     /// To the sequencer, unless nothing of it may pass.
     fn hand_over(&self, ticket: Ticket, request: Request) {
-        let Ticket { submission, deadline, reply, started, _seat } = ticket;
-        self.deps.metrics.prevalidator_duration.observe(started.elapsed().as_secs_f64());
+        let Ticket { submission, deadline, reply, started, stage, _seat } = ticket;
+        let seconds = started.elapsed().as_secs_f64();
+        self.deps.metrics.prevalidator_duration.observe_in(seconds, reply.trace());
+        drop(stage);
         if request.items.iter().all(|item| item.refused.is_some()) {
             return reply.send(self.all_refused(request));
         }

@@ -16,6 +16,7 @@ use super::mode::{Checker, Event, Fault, ModeCell};
 use super::prevalidator::unix_ms;
 use super::probe::{Point, Probe};
 use super::signed::{SignedError, SignedNotes};
+use super::unpublished::Unpublished;
 use crate::accumulator::Checkpoint;
 use crate::storage::Head;
 use crate::storage::reader::Reader;
@@ -53,6 +54,7 @@ pub(super) struct RootPublisher {
 pub(super) struct Deps {
     pub(super) signed: Arc<SignedNotes>,
     pub(super) newest: HeadCell,
+    pub(super) unpublished: Unpublished,
     pub(super) published: Arc<ArcSwapOption<Published>>,
     pub(super) reader: Reader,
     pub(super) mode: ModeCell,
@@ -202,6 +204,8 @@ impl RootPublisher {
         let Some(head) = self.deps.newest.load_full() else { return };
         let head = head.get();
         let Some(checkpoint) = self.next(&head) else { return };
+        let mut stages = self.deps.unpublished.publish(head.seq);
+        stages.set("ledger.root_size", head.seq as i64);
         self.deps.probe.hit(Point::PublisherBeforeSign);
         let note = self.deps.signed.sign(&checkpoint).encode();
         self.deps.probe.hit(Point::PublisherBeforeDurable);
@@ -210,6 +214,7 @@ impl RootPublisher {
         let pause = if kept.is_ok() { self.deps.min_interval } else { RETRY_PAUSE };
         self.state.not_before = Some(Instant::now() + pause);
         if let Err(error) = kept {
+            stages.fail("the signed checkpoint could not be kept");
             tracing::error!(%error, size = head.seq, "the signed checkpoint could not be kept");
             return self.schedule(pause, ctx);
         }

@@ -78,7 +78,8 @@ impl Handler<Seated<Checked>> for Sequencer {
         self.deps.probe.hit(Point::SequencerHandle);
         message.seat.progress().bump();
         let age = self.deps.ages.enter(message.msg.received);
-        let ticket = Sequenced { checked: message.msg, _seat: message.seat, _age: age };
+        let assigning = message.msg.reply.trace().stage("sequencer.assign");
+        let ticket = Sequenced { checked: message.msg, _seat: message.seat, _age: age, assigning };
         self.state.arrived.push(ticket);
         self.wait_for_place(ctx);
         // The mailbox would otherwise be drained before the future that waits is looked at.
@@ -109,12 +110,16 @@ impl Sequencer {
     fn close_group(&mut self, place: Place<Committer>, ctx: &mut Context<Self>) {
         self.deps.probe.hit(Point::SequencerClose);
         self.state.order();
-        let tickets = self.state.take(self.deps.entries_max, self.deps.bytes_max);
+        let mut tickets = self.state.take(self.deps.entries_max, self.deps.bytes_max);
         if tickets.is_empty() {
             return;
         }
         let entries: usize = tickets.iter().map(|t| t.checked.request.items.len()).sum();
         self.deps.metrics.sequencer_batch_size.observe(entries as f64);
+        for ticket in &mut tickets {
+            let mut assigned = std::mem::take(&mut ticket.assigning);
+            assigned.set("ledger.batch_size", entries as i64);
+        }
         if let Err(Refused::Full(group) | Refused::Closed(group)) = place.offer(Group { tickets }) {
             drop(group);
         }

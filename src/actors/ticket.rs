@@ -20,6 +20,7 @@ use crate::ledger::entry::Entry;
 use crate::ledger::plan::Outcome;
 use crate::ledger::reason::Reject;
 use crate::ledger::request::Request;
+use crate::telemetry::{Stage, Trace};
 
 /// The text of a bearer token. Wiped when dropped, never shown.
 pub struct Bearer(Zeroizing<String>);
@@ -100,17 +101,18 @@ impl Waiters {
     }
 }
 
-/// The duty to answer. Dropping it without an answer closes the channels, and leaves what the policy
-/// has counted for the request counted.
+/// The duty to answer, and the trace to tell the way to the answer in. Dropping it without an answer
+/// closes the channels, and leaves what the policy has counted for the request counted.
 pub(super) struct Reply {
     waiters: Arc<Waiters>,
     reserved: Reservations,
+    trace: Trace,
 }
 
 impl Reply {
-    pub(super) fn new(sender: oneshot::Sender<Arc<Answer>>, held: Held) -> Self {
+    pub(super) fn new(sender: oneshot::Sender<Arc<Answer>>, held: Held, trace: Trace) -> Self {
         let waiters = Arc::new(Waiters(Mutex::new(Some(vec![(sender, held)]))));
-        Reply { waiters, reserved: Reservations::default() }
+        Reply { waiters, reserved: Reservations::default(), trace }
     }
 
     /// Takes over what the policy has counted for the request.
@@ -120,6 +122,11 @@ impl Reply {
 
     pub(super) fn waiters(&self) -> Weak<Waiters> {
         Arc::downgrade(&self.waiters)
+    }
+
+    /// Of the request that came first; its twins have but their own request.
+    pub(super) fn trace(&self) -> &Trace {
+        &self.trace
     }
 
     pub(super) fn send(mut self, answer: Answer) {
@@ -150,6 +157,7 @@ pub(super) struct Arrival {
     pub(super) submission: Submission,
     pub(super) sender: oneshot::Sender<Arc<Answer>>,
     pub(super) held: Held,
+    pub(super) trace: Trace,
 }
 
 /// Admitted, and not yet looked at.
@@ -173,9 +181,15 @@ pub(super) struct Sequenced {
     pub(super) checked: Checked,
     pub(super) _seat: Seat,
     pub(super) _age: Age,
+    /// Until the request is part of a group.
+    pub(super) assigning: Stage,
 }
 
 impl Sequenced {
+    pub(super) fn trace(&self) -> &Trace {
+        self.checked.reply.trace()
+    }
+
     /// The end of its way: frees its seat, before its client can know.
     pub(super) fn settle(self) -> Checked {
         self.checked

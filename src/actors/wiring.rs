@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 
 use super::admin::Admin;
 use super::ages::Ages;
+use super::archiver::{self, ArchiveTo, Archived, Archiver};
 use super::authority::Authority;
 use super::breaker::{self, BreakerHandle, Target};
 use super::budget::{Budget, Usage};
@@ -31,6 +32,7 @@ use super::revoking::RevokedFile;
 use super::sequencer::{self, Sequencer};
 use super::signed::SignedNotes;
 use super::supervise::{self, Hooks, Lasting, Policy, Spec, Supervision};
+use super::unpublished::Unpublished;
 use super::upstreams::{Services, Upstreams};
 use super::verifier::{self, Pace, Verifier};
 use super::witnesses::{self, Watchers, Witnessed, Witnesses};
@@ -49,6 +51,9 @@ const LOOKS: u32 = 2;
 
 /// Nobody writes to the witnesses' actor: it looks by itself.
 const WITNESSES: u32 = 1;
+
+/// Nor to the archiver.
+const ARCHIVER: u32 = 1;
 
 /// Nor to the verifier.
 const VERIFIER: u32 = 1;
@@ -148,6 +153,8 @@ pub struct Parts {
     pub revoked_file: Option<RevokedFile>,
     /// Who is to cosign them.
     pub watchers: Option<Watchers>,
+    /// Where what is published is kept besides.
+    pub archive: Option<ArchiveTo>,
     /// The mode to begin in.
     pub mode: ModeCell,
     /// Where everything is counted.
@@ -196,6 +203,7 @@ fn label_of(name: &str) -> Option<ActorName> {
         "witnesses" => ActorName::Witnesses,
         "verifier" => ActorName::Verifier,
         "prober" => ActorName::Prober,
+        "archiver" => ActorName::Archiver,
         other if other.starts_with("breaker") => ActorName::Breaker,
         _ => return None,
     })
@@ -266,7 +274,7 @@ impl Pipeline {
     /// # Errors
     /// When the system gives no threads.
     pub fn start(parts: Parts, settings: &Settings) -> std::io::Result<Pipeline> {
-        let Parts { store, signed, watchers, capabilities, services, rules, .. } = parts;
+        let Parts { store, signed, watchers, archive, capabilities, services, rules, .. } = parts;
         let Parts { revoked_file, mode, metrics, probe, .. } = parts;
         let hooks = Arc::new(Watch { mode: mode.clone(), metrics: Arc::clone(&metrics) });
         let mut starter =
@@ -279,6 +287,7 @@ impl Pipeline {
         let orders = starter.thread()?;
         let (reader, recovery) = (store.reader(), store.stop());
         let (newest, published) = (Arc::default(), Arc::new(ArcSwapOption::empty()));
+        let unpublished = Unpublished::default();
         let witnessed = Witnessed::new(watchers.as_ref().is_some_and(|watchers| watchers.hold));
         let witnessed = Arc::new(witnessed);
         if let Some(watchers) = watchers {
@@ -297,6 +306,24 @@ impl Pipeline {
             };
             let build = || Witnesses { deps, state: witnesses::State::default() };
             starter.start(&at, "witnesses", WITNESSES, build);
+        }
+        let archived = Arc::new(Archived::new(archive.as_ref()));
+        if let Some(to) = archive {
+            // Writes wait for the first round.
+            let _ = mode.apply(Event::CheckStarted(Checker::Archive));
+            let at = starter.thread()?;
+            let deps = archiver::Deps {
+                to,
+                signed: Arc::clone(&signed),
+                published: Arc::clone(&published),
+                archived: Arc::clone(&archived),
+                reader: reader.clone(),
+                mode: mode.clone(),
+                metrics: Arc::clone(&metrics),
+                probe: probe.clone(),
+            };
+            let build = || Archiver { deps, state: archiver::State::default() };
+            starter.start(&at, "archiver", ARCHIVER, build);
         }
         if settings.verifier.entries_per_second > 0 {
             let at = starter.thread()?;
@@ -317,6 +344,7 @@ impl Pipeline {
         let deps = publisher::Deps {
             signed: Arc::clone(&signed),
             newest: Arc::clone(&newest),
+            unpublished: unpublished.clone(),
             published: Arc::clone(&published),
             reader: reader.clone(),
             mode: mode.clone(),
@@ -334,6 +362,7 @@ impl Pipeline {
             signed: Arc::clone(&signed),
             publisher: publisher.clone(),
             newest,
+            unpublished,
             mode: mode.clone(),
             expire_max: settings.expire_max,
             wall_step_max: settings.wall_step_max,
@@ -416,6 +445,7 @@ impl Pipeline {
                 reader,
                 published,
                 witnessed,
+                archived,
                 signed,
                 capabilities,
                 limits,

@@ -13,6 +13,7 @@ use actix_web::web::Data;
 use rustls::ServerConnection;
 
 use super::StartError;
+use super::descriptors;
 use super::socket::{Socket, caller};
 use super::tls::{self, Endpoint, Files, Times, TlsError};
 use crate::actors::drills::Drills;
@@ -20,7 +21,7 @@ use crate::actors::pipeline::Pipeline;
 use crate::capability::Peer;
 use crate::config::Config;
 use crate::http::{self, Caller, Shared};
-use crate::telemetry::TlsPlane;
+use crate::telemetry::{Telemetry, TlsPlane};
 
 /// How long a connection without a request is kept.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -31,13 +32,13 @@ const HEAD_DEADLINE: Duration = Duration::from_secs(5);
 const TIMES: Times = Times { keep_alive: KEEP_ALIVE, head_deadline: HEAD_DEADLINE };
 
 /// Connections on the metrics plane: scrapers and probes.
-const METRICS_CONNECTIONS_MAX: usize = 64;
+pub(super) const METRICS_CONNECTIONS_MAX: usize = 64;
 
 /// Connections on the admin plane.
-const ADMIN_CONNECTIONS_MAX: usize = 64;
+pub(super) const ADMIN_CONNECTIONS_MAX: usize = 64;
 
 /// Connections on the local plane.
-const LOCAL_CONNECTIONS_MAX: usize = 256;
+pub(super) const LOCAL_CONNECTIONS_MAX: usize = 256;
 
 /// A plane on TCP.
 struct Served {
@@ -72,8 +73,10 @@ pub(super) fn start(
     config: &Config,
     pipeline: &Pipeline,
     drills: Option<Arc<Drills>>,
+    telemetry: Telemetry,
 ) -> Result<Listeners, StartError> {
-    let shared = Shared::with_drills(pipeline.clone(), http::Settings::of(config), drills);
+    let settings = http::Settings::of(config);
+    let shared = Shared::of_process(pipeline.clone(), settings, drills, telemetry);
     let api = api(config, shared.clone())?;
     let (metrics, metrics_addr) = metrics_plane(config, shared.clone())?;
     let mut handles = vec![api.handle, metrics];
@@ -108,7 +111,7 @@ fn api(config: &Config, shared: Data<Shared>) -> Result<Served, StartError> {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         workers => workers,
     };
-    let connections_max = (config.limits.connections_max / workers).max(1);
+    let connections_max = (descriptors::connections_max(config)? / workers).max(1);
     if let Some(files) = Files::of_api(config) {
         return api_by_tls(config, shared, files, (workers, connections_max));
     }

@@ -1,8 +1,11 @@
 //! The daemon as a whole: opens, wires bottom-up, serves, and drains in order.
 
 mod args;
+mod attend;
+mod descriptors;
 mod listen;
 mod node;
+mod notify;
 mod panics;
 mod reload;
 mod services;
@@ -18,13 +21,16 @@ use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::listen::Listeners;
+use self::notify::Notify;
 use self::reload::Reload;
 use crate::actors::drills::Drills;
 use crate::actors::pipeline::Pipeline;
 use crate::config::{Config, Loaded, Profile};
 use crate::storage::files::{DirLock, FileError};
+use crate::telemetry::Telemetry;
 
 pub use self::args::Args;
+pub use self::descriptors::TooFewDescriptors;
 pub use self::node::{OpenError, branch_store, open, upgrade_store};
 pub use self::panics::log_panics;
 pub use self::services::ServicesError;
@@ -80,6 +86,9 @@ pub enum StartError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// File descriptors.
+    #[error(transparent)]
+    Descriptors(#[from] TooFewDescriptors),
     /// The local socket.
     #[error("cannot listen on {} (uds.path): {source}", path.display())]
     Socket {
@@ -94,13 +103,17 @@ pub enum StartError {
 }
 
 /// Runs a node until SIGTERM or SIGINT, or until an actor ends for good. The configuration is
-/// validated, and SIGHUP reads it again from its sources. With `at_least`, a file with a signed checkpoint of this ledger, the ledger must contain
-/// it, and takes no writes otherwise.
+/// validated, and read again from its sources on SIGHUP. With `at_least`, a file with a signed checkpoint
+/// of this ledger, the ledger must contain it, and takes no writes otherwise.
 ///
 /// # Errors
 /// [`StartError`]; nothing was served then.
-pub async fn run(loaded: &Loaded, at_least: Option<&Path>) -> Result<Exit, StartError> {
-    run_opened_by(loaded, |config| node::open_for_service(config, at_least)).await
+pub async fn run(
+    loaded: &Loaded,
+    at_least: Option<&Path>,
+    telemetry: Telemetry,
+) -> Result<Exit, StartError> {
+    run_opened_by(loaded, telemetry, |config| node::open_for_service(config, at_least)).await
 }
 
 /// As [`run`], around a pipeline that `open` opens, with the means of drills where it takes them.
@@ -109,13 +122,14 @@ pub async fn run(loaded: &Loaded, at_least: Option<&Path>) -> Result<Exit, Start
 /// As [`run`].
 pub async fn run_opened_by(
     loaded: &Loaded,
+    telemetry: Telemetry,
     open: impl FnOnce(&Config) -> Result<(Pipeline, Option<Arc<Drills>>), OpenError>,
 ) -> Result<Exit, StartError> {
     let config = &loaded.config;
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut hangup = signal(SignalKind::hangup())?;
     let (pipeline, drills) = open(config)?;
-    let listeners = listen::start(config, &pipeline, drills.clone())?;
+    let listeners = listen::start(config, &pipeline, drills.clone(), telemetry.clone())?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         profile = config.profile.as_str(),
@@ -127,10 +141,17 @@ pub async fn run_opened_by(
         tls = config.tls.cert_file.is_some(),
         "ron-ledgerd is up"
     );
-    let announcer = actix_rt::spawn(announce(pipeline.clone()));
+    let notify = Arc::new(Notify::from_process());
+    notify.ready();
+    let attendants = [
+        actix_rt::spawn(attend::announce(pipeline.clone(), Arc::clone(&notify))),
+        actix_rt::spawn(attend::sample(pipeline.clone(), telemetry.clone())),
+        actix_rt::spawn(attend::watchdog(pipeline.clone(), Arc::clone(&notify))),
+    ];
+    actix_rt::spawn(attend::tell_repeats(telemetry.clone()));
     actix_rt::spawn(tls::watch(listeners.endpoints.clone()));
     // Without a handler it would end the process undrained: a closed terminal is no reason to.
-    let mut reload = Reload::new(loaded, &pipeline, listeners.endpoints.clone());
+    let mut reload = Reload::new(loaded, &pipeline, listeners.endpoints.clone(), telemetry);
     actix_rt::spawn(async move {
         while hangup.recv().await.is_some() {
             reload.run();
@@ -145,6 +166,7 @@ pub async fn run_opened_by(
             Exit::Broken
         }
     };
+    notify.stopping();
     // The last flush needs the room.
     if let Some(drills) = drills {
         drills.free_disk();
@@ -154,9 +176,9 @@ pub async fn run_opened_by(
         tracing::error!(actors = leaked.0, "actors did not end in time");
         exit = Exit::Broken;
     }
-    announcer.abort();
-    // Its end is a cancellation; by then it has let go of the pipeline.
-    drop((announcer.await, pipeline));
+    attendants.iter().for_each(|attendant| attendant.abort());
+    // Their end is a cancellation; by then they have let go of the pipeline.
+    drop((futures_util::future::join_all(attendants).await, pipeline));
     if !is_closed(config, deadline + CLOSING).await {
         tracing::warn!("the store is still in use at the end of the process");
     }
@@ -201,27 +223,6 @@ async fn is_closed(config: &Config, deadline: Instant) -> bool {
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
             outcome => return outcome.is_ok(),
-        }
-    }
-}
-
-/// A log line whenever the ledger starts or stops taking writes.
-async fn announce(pipeline: Pipeline) {
-    let mut modes = pipeline.modes();
-    let mut was_ready = None;
-    loop {
-        let mode = *modes.borrow_and_update();
-        let ready = mode.bar().is_none();
-        if was_ready != Some(ready) {
-            let head = pipeline.reader().head();
-            match ready {
-                true => tracing::info!(head = head.seq, root = %head.root, "ready=1"),
-                false => tracing::warn!(head = head.seq, %mode, "ready=0"),
-            }
-            was_ready = Some(ready);
-        }
-        if modes.changed().await.is_err() {
-            return;
         }
     }
 }

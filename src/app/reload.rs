@@ -9,13 +9,15 @@ use crate::actors::pipeline::{Guard, Limits, Pipeline, Rates, Services};
 use crate::capability::{CachedVerifier, Keyring};
 use crate::config::Loaded;
 use crate::policy::Policy;
-use crate::telemetry::{Metrics, Reload as Outcome};
+use crate::telemetry::{Metrics, Reload as Outcome, Telemetry};
 
 /// The settings that take effect at once, or whole sections of them; the others need a restart.
 const RELOADED: &[&str] = &[
     "limits.requests_per_second",
     "policy.file",
     "rates.",
+    "telemetry.log",
+    "telemetry.sample_ratio",
     "upstream.ca_file",
     "upstream.cert_file",
     "upstream.key_file",
@@ -44,10 +46,16 @@ pub(super) struct Reload {
     metrics: Arc<Metrics>,
     endpoints: Vec<Arc<Endpoint>>,
     services: Services,
+    telemetry: Telemetry,
 }
 
 impl Reload {
-    pub(super) fn new(loaded: &Loaded, pipeline: &Pipeline, endpoints: Vec<Arc<Endpoint>>) -> Self {
+    pub(super) fn new(
+        loaded: &Loaded,
+        pipeline: &Pipeline,
+        endpoints: Vec<Arc<Endpoint>>,
+        telemetry: Telemetry,
+    ) -> Self {
         Reload {
             started: loaded.clone(),
             last: loaded.clone(),
@@ -57,6 +65,7 @@ impl Reload {
             metrics: Arc::clone(pipeline.metrics()),
             endpoints,
             services: pipeline.services().clone(),
+            telemetry,
         }
     }
 
@@ -64,6 +73,7 @@ impl Reload {
     pub(super) fn run(&mut self) {
         tracing::info!("SIGHUP: settings that are not named below stay as they are");
         self.settings();
+        self.telemetry();
         self.policy();
         self.upstreams();
         self.keyring();
@@ -98,6 +108,18 @@ impl Reload {
         }
         self.metrics.config_reloads.of(Outcome::Done).inc();
         self.last = loaded;
+    }
+
+    /// The level of the log and the share of traces are as the configuration says again, whatever an
+    /// operator set since.
+    fn telemetry(&self) {
+        let config = &self.last.config.telemetry;
+        if let Err(error) = self.telemetry.set_log(&config.log) {
+            tracing::error!(%error, "the log stays as it was: telemetry.log");
+        }
+        self.telemetry.sampling().set_ratio(config.sample_ratio);
+        let (log, sample_ratio) = (&config.log, config.sample_ratio);
+        tracing::info!(log, sample_ratio, "reloaded the settings of telemetry");
     }
 
     fn policy(&self) {

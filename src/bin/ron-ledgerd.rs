@@ -17,7 +17,7 @@ fn main() -> ExitCode {
         Err(error) => return fail(&error, Exit::Usage),
     };
     let config = &loaded.config;
-    let _telemetry = match telemetry::init(&config.telemetry) {
+    let telemetry = match telemetry::init(&config.telemetry) {
         Ok(guard) => guard,
         Err(error) => return fail(&error, Exit::NotStarted),
     };
@@ -28,7 +28,8 @@ fn main() -> ExitCode {
     if is_branch {
         return branch(config);
     }
-    match actix_rt::System::new().block_on(app::run(&loaded, at_least.as_deref())) {
+    let telemetry = telemetry.telemetry().clone();
+    match actix_rt::System::new().block_on(app::run(&loaded, at_least.as_deref(), telemetry)) {
         Ok(exit) => exit.into(),
         Err(error) => {
             tracing::error!(%error, "not started");

@@ -8,6 +8,7 @@ mod error;
 mod ui;
 
 mod account;
+mod archive;
 mod audit;
 mod bench;
 mod breakers;
@@ -31,8 +32,10 @@ mod proof;
 mod receipt;
 mod roots;
 mod send;
+mod snapshot;
 mod status;
 mod supply;
+mod telemetry;
 mod top;
 mod witness;
 mod workload;
@@ -97,6 +100,14 @@ enum Command {
     #[command(subcommand)]
     Deny(deny::DenyCommand),
     #[command(subcommand)]
+    Log(telemetry::LogCommand),
+    #[command(subcommand)]
+    Traces(telemetry::TracesCommand),
+    #[command(subcommand)]
+    Snapshot(snapshot::SnapshotCommand),
+    #[command(subcommand)]
+    Archive(archive::ArchiveCommand),
+    #[command(subcommand)]
     Chaos(chaos::ChaosCommand),
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -150,6 +161,10 @@ impl Command {
             Command::Policy(command) => policy::run(command, context),
             Command::Deny(command) => deny::run(command, context).await,
             Command::Breakers(args) => breakers::run(args, context).await,
+            Command::Log(command) => telemetry::log(command, context).await,
+            Command::Traces(command) => telemetry::traces(command, context).await,
+            Command::Snapshot(command) => snapshot::run(command, context).await,
+            Command::Archive(command) => archive::run(command, context).await,
             Command::Chaos(command) => chaos::run(command, context).await,
             Command::Config(command) => config::run(command, context),
             Command::Key(command) => key::run(command, context),

@@ -2,12 +2,13 @@
 
 use actix_web::http::{StatusCode, header};
 use actix_web::web::Data;
-use actix_web::{HttpResponse, HttpResponseBuilder};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use serde_json::{Value, json};
 
 use super::Shared;
 use crate::actors::pipeline::Readiness;
 use crate::ledger::entry::ENTRY_VERSION;
+use crate::telemetry::openmetrics;
 
 /// The version of routes and fields; a change that clients must follow raises it.
 pub const API_VERSION: u32 = 1;
@@ -73,11 +74,22 @@ pub async fn version(shared: Data<Shared>) -> HttpResponse {
     }))
 }
 
-/// `GET /metrics`.
-pub async fn metrics(shared: Data<Shared>) -> HttpResponse {
+/// The older format of metrics.
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// `GET /metrics`, in the format that the scraper prefers. Exemplars are in the newer one alone.
+pub async fn metrics(request: HttpRequest, shared: Data<Shared>) -> HttpResponse {
+    let metrics = shared.pipeline.measure();
+    shared.telemetry.measure(metrics);
+    let accept = request.headers().get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    let (format, text) = match accept.is_some_and(openmetrics::is_accepted) {
+        true => (openmetrics::CONTENT_TYPE, metrics.render_openmetrics()),
+        false => (TEXT, metrics.render()),
+    };
     HttpResponse::Ok()
-        .insert_header((header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"))
-        .body(shared.pipeline.measure().render())
+        .insert_header((header::CONTENT_TYPE, format))
+        .insert_header((header::VARY, "accept"))
+        .body(text)
 }
 
 /// Over what `POST /ingest` is taken.

@@ -11,12 +11,13 @@ use tokio::sync::oneshot;
 use super::dto::{AnswerOut, ReasonOut, ResultOut, Status};
 use super::error::{Failure, common_reason, retry_after, status_of_rejects};
 use super::parse::{Rules, parse};
-use super::{Shared, anomaly, auth, body, receipts};
+use super::{Shared, anomaly, auth, body, observe, receipts};
 use crate::accumulator::Hash;
 use crate::actors::pipeline::{Answer, Bearer, Submission};
 use crate::capability::Peer;
 use crate::ledger::plan::Outcome;
 use crate::ledger::reason::{Reason, Reject};
+use crate::telemetry::Stage;
 
 /// Offers a batch and waits for its outcome. Each refusal is counted here, where a client is told of
 /// it, and nowhere else: so each is counted once, whoever made it and however many wait for it.
@@ -30,6 +31,7 @@ pub async fn ingest(
 ) -> Result<HttpResponse, Failure> {
     let decided = decide(&request, payload, &shared).await;
     let (wish, answer) = decided.inspect_err(|failure| shared.count_rejected(failure.reason()))?;
+    observe::note(&request, |stage| tell(stage, &answer));
     match &*answer {
         Answer::Refused(reject) => {
             shared.count_rejected(reject.reason);
@@ -47,6 +49,25 @@ pub async fn ingest(
     }
 }
 
+/// Tells the trace where in the ledger the request's first entry is, or why nowhere.
+fn tell(stage: &mut Stage, answer: &Answer) {
+    match answer {
+        Answer::Refused(reject) => stage.set("ledger.refused", reject.reason.as_str()),
+        Answer::Done { outcomes, .. } => {
+            stage.set("ledger.batch_size", outcomes.len() as i64);
+            let seq = outcomes.iter().find_map(|outcome| match outcome {
+                Outcome::Committed(seq) | Outcome::Replayed(seq) => Some(*seq),
+                Outcome::Rejected(_) => None,
+            });
+            match (seq, rejects(outcomes).next()) {
+                (Some(seq), _) => stage.set("ledger.seq", seq as i64),
+                (None, Some(first)) => stage.set("ledger.refused", first.reason.as_str()),
+                (None, None) => {}
+            }
+        }
+    }
+}
+
 /// The outcome, and until when the client waits for receipts if it does.
 async fn decide(
     request: &HttpRequest,
@@ -55,7 +76,8 @@ async fn decide(
 ) -> Result<(Option<Instant>, Arc<Answer>), Failure> {
     let (submission, wants_receipts) = receive(request, payload, shared).await?;
     let deadline = submission.received + shared.pipeline.deadline();
-    let answer = wait(shared.pipeline.submit(submission)?, deadline).await?;
+    let answer =
+        wait(shared.pipeline.submit_in(observe::trace_of(request), submission)?, deadline).await?;
     Ok((wants_receipts.then_some(deadline), answer))
 }
 

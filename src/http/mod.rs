@@ -12,6 +12,8 @@ pub mod caps;
 pub mod denials;
 pub mod drills;
 pub mod limits;
+pub mod snapshots;
+pub mod telemetry;
 pub mod upstreams;
 pub mod witness;
 
@@ -49,7 +51,7 @@ use crate::actors::drills::Drills;
 use crate::actors::pipeline::Pipeline;
 use crate::config::Config;
 use crate::ledger::reason::Reason;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Telemetry};
 
 pub use self::body::BODY_DEADLINE;
 pub use self::caller::Caller;
@@ -62,6 +64,7 @@ pub struct Shared {
     drills: Option<Arc<Drills>>,
     denials: Denials,
     refusals: Refusals,
+    telemetry: Telemetry,
 }
 
 /// What the configuration says of the edge.
@@ -104,17 +107,19 @@ impl Settings {
 impl Shared {
     /// One for all workers of both planes.
     pub fn new(pipeline: Pipeline, settings: Settings) -> Data<Self> {
-        Self::with_drills(pipeline, settings, None)
+        Self::of_process(pipeline, settings, None, Telemetry::default())
     }
 
-    /// As [`Shared::new`], of a node that takes drills.
-    pub fn with_drills(
+    /// As [`Shared::new`], of a node that takes drills where there are `drills`, and whose telemetry is
+    /// the process's.
+    pub fn of_process(
         pipeline: Pipeline,
         settings: Settings,
         drills: Option<Arc<Drills>>,
+        telemetry: Telemetry,
     ) -> Data<Self> {
         let (denials, refusals) = (Denials::default(), Refusals::default());
-        Data::new(Shared { pipeline, settings, drills, denials, refusals })
+        Data::new(Shared { pipeline, settings, drills, denials, refusals, telemetry })
     }
 
     /// The metrics of the node, for listeners.
@@ -219,6 +224,7 @@ fn admin_routes(routes: &mut ServiceConfig) {
     routes
         .service(get("/admin/mode", admin::mode))
         .service(post("/admin/orders", admin::order))
+        .service(post("/admin/snapshots", snapshots::snapshot))
         .service(get("/admin/capabilities", caps::capabilities))
         .service(post("/admin/revocations", caps::revoke))
         .service(get("/admin/breakers", upstreams::breakers))
@@ -226,6 +232,8 @@ fn admin_routes(routes: &mut ServiceConfig) {
         .service(post("/admin/limits", limits::set_limits))
         .service(get("/admin/denials", denials::denials))
         .service(post("/admin/deny", denials::deny))
+        .service(get("/admin/telemetry", telemetry::levels))
+        .service(post("/admin/levels", telemetry::set_levels))
         .service(get("/admin/chaos", drills::chaos))
         .service(post("/admin/drills", drills::drill));
 }

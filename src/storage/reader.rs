@@ -16,6 +16,7 @@ use crate::ledger::idempotency::IdemDigest;
 use crate::ledger::names::{AccountId, Asset};
 use crate::ledger::state::{Account, Hold, IdRecord, Supply};
 
+pub use super::engine::{Figures, InstanceFigures, LogSyncs};
 pub use super::genesis::SCHEMA;
 pub use super::proof::{Consistency, Inclusion};
 pub use super::view::At;
@@ -81,6 +82,11 @@ impl Reader {
     /// When it cannot be told.
     pub fn usage(&self) -> Result<Usage, StoreError> {
         self.shared.engine.usage()
+    }
+
+    /// What the engine tells of its own work.
+    pub fn figures(&self) -> Option<Figures> {
+        self.shared.engine.figures()
     }
 
     /// Entries whose derived data is not flushed yet.

@@ -105,6 +105,8 @@ label! {
         Witnesses = "witnesses",
         /// Reads the store again.
         Verifier = "verifier",
+        /// Puts what is published into the archive.
+        Archiver = "archiver",
     }
 }
 
@@ -135,6 +137,16 @@ label! {
         Incomplete = "incomplete",
         /// It was due and could not begin: the ledger is not open, or nothing is published.
         NotRun = "not_run",
+    }
+}
+
+label! {
+    /// What became of a snapshot.
+    SnapshotOutcome("outcome") {
+        /// Handed over to its last byte.
+        Made = "made",
+        /// Not made, or not handed over whole.
+        Failed = "failed",
     }
 }
 
@@ -223,6 +235,26 @@ label! {
 }
 
 label! {
+    /// The two instances of RocksDB.
+    Instance("store") {
+        /// The log of the ledger.
+        Truth = "truth",
+        /// What follows from it.
+        Derived = "derived",
+    }
+}
+
+label! {
+    /// Why a span of a sampled request did not reach the collector.
+    DropReason("reason") {
+        /// Too many waited.
+        Queue = "queue",
+        /// The collector did not take it.
+        Export = "export",
+    }
+}
+
+label! {
     /// What operators do to a node on purpose.
     Drill("drill") {
         /// Kills the process, or an actor, at a point.
@@ -275,6 +307,8 @@ mod tests {
         check::<ActorName>();
         check::<Peer>();
         check::<Drill>();
+        check::<DropReason>();
+        check::<Instance>();
         check::<WitnessAnswer>();
         check::<TlsPlane>();
         check::<TlsReload>();
@@ -283,5 +317,6 @@ mod tests {
         check::<Denial>();
         check::<VerifierFinding>();
         check::<UpstreamOutcome>();
+        check::<SnapshotOutcome>();
     }
 }

@@ -6,6 +6,7 @@ mod docs;
 mod ops;
 mod shape;
 mod source;
+pub mod units;
 
 use std::collections::BTreeSet;
 use std::fs;

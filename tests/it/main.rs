@@ -8,6 +8,8 @@ mod house;
 mod http;
 mod model;
 mod pipeline;
+mod seeds;
 mod supervised;
+mod supply;
 mod support;
 mod whole;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{
-    CommitError, DerivedBatch, DerivedFamily, Durability, Engine, Item, ScanLimit, StoreError,
-    TruthBatch, TruthFamily, Usage,
+    CommitError, DerivedBatch, DerivedFamily, Durability, Engine, Figures, Item, ScanLimit,
+    StoreError, TruthBatch, TruthFamily, Usage,
 };
 
 /// What makes the next commit fail. Clones are the same.
@@ -59,6 +59,14 @@ impl Failing {
 }
 
 impl Engine for Failing {
+    fn directory(&self) -> Option<&std::path::Path> {
+        self.inner.directory()
+    }
+
+    fn checkpoint(&self, into: &std::path::Path) -> Result<(), StoreError> {
+        self.inner.checkpoint(into)
+    }
+
     fn durability(&self) -> Durability {
         self.inner.durability()
     }
@@ -144,6 +152,10 @@ impl Engine for Failing {
 
     fn usage(&self) -> Result<Usage, StoreError> {
         self.inner.usage()
+    }
+
+    fn figures(&self) -> Option<Figures> {
+        self.inner.figures()
     }
 }
 

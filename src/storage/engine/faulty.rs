@@ -6,8 +6,8 @@
 use parking_lot::Mutex;
 
 use super::{
-    CommitError, DerivedBatch, DerivedFamily, Durability, Engine, Item, ScanLimit, StoreError,
-    TruthBatch, TruthFamily, Usage,
+    CommitError, DerivedBatch, DerivedFamily, Durability, Engine, Figures, Item, ScanLimit,
+    StoreError, TruthBatch, TruthFamily, Usage,
 };
 
 /// A fault, by the operation that it strikes and what the disk holds afterwards.
@@ -185,6 +185,14 @@ impl State {
 }
 
 impl<E: Engine> Engine for Faulty<E> {
+    fn directory(&self) -> Option<&std::path::Path> {
+        self.inner.directory()
+    }
+
+    fn checkpoint(&self, into: &std::path::Path) -> Result<(), StoreError> {
+        self.inner.checkpoint(into)
+    }
+
     fn durability(&self) -> Durability {
         self.inner.durability()
     }
@@ -309,6 +317,10 @@ impl<E: Engine> Engine for Faulty<E> {
 
     fn usage(&self) -> Result<Usage, StoreError> {
         self.inner.usage()
+    }
+
+    fn figures(&self) -> Option<Figures> {
+        self.inner.figures()
     }
 }
 

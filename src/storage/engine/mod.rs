@@ -9,6 +9,7 @@ mod batch;
 mod error;
 mod failing;
 mod faulty;
+mod figures;
 mod memory;
 #[cfg(feature = "rocks")]
 mod rocks;
@@ -18,10 +19,13 @@ mod contract;
 #[cfg(test)]
 pub(crate) mod sim;
 
+use std::path::Path;
+
 pub use batch::{DerivedBatch, DerivedChange, DerivedFamily, TruthBatch, TruthFamily};
 pub use error::{CommitError, NoRoom, Resource, StoreError};
 pub use failing::{Failing, FsyncFault};
 pub use faulty::{Fault, Faulty};
+pub use figures::{Figures, InstanceFigures, LogSyncs};
 pub use memory::MemoryEngine;
 #[cfg(feature = "rocks")]
 pub use rocks::{RocksEngine, RocksOptions};
@@ -216,9 +220,30 @@ pub trait Engine: Send + Sync + 'static {
     /// [`StoreError::NoRoom`], or another error when it cannot be told.
     fn room(&self, bytes: u64) -> Result<(), StoreError>;
 
+    /// Where the engine keeps its files; `None` when it has none.
+    fn directory(&self) -> Option<&Path> {
+        None
+    }
+
+    /// Copies derived data and then truth, as each is at one moment, into the directory `into`, on the
+    /// same file system: table files are linked and not copied. Truth comes last, so that derived data in
+    /// the copy never goes beyond it; derived data that is damaged is left out. Commits go on meanwhile.
+    ///
+    /// # Errors
+    /// When there are no files, or they cannot be linked or flushed.
+    fn checkpoint(&self, into: &Path) -> Result<(), StoreError> {
+        let message = format!("nothing can be copied to {}", into.display());
+        Err(StoreError::Backend { verb: "copy, of an engine in memory,", message })
+    }
+
     /// How full the engine is, for the disk marks and the metrics.
     ///
     /// # Errors
     /// When it cannot be told.
     fn usage(&self) -> Result<Usage, StoreError>;
+
+    /// What the engine tells of its own work; nothing, where it does none that is worth telling.
+    fn figures(&self) -> Option<Figures> {
+        None
+    }
 }

@@ -12,6 +12,7 @@ mod gaps;
 mod order;
 mod power;
 mod sample;
+mod sandbox;
 mod schema;
 mod told;
 mod tracer;

@@ -29,7 +29,8 @@ impl Page {
 
     fn all() -> Vec<Page> {
         let mut paths = files("docs", "md");
-        paths.extend(["README.md", "RUNBOOK.md", "CHANGELOG.md"].map(str::to_owned));
+        let top = ["README.md", "RUNBOOK.md", "CHANGELOG.md", "SECURITY.md"];
+        paths.extend(top.map(str::to_owned));
         paths.extend(files("tests", "md"));
         paths.iter().map(|path| Page::of(path)).collect()
     }

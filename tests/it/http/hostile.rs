@@ -1,6 +1,6 @@
 //! Hostile requests, as a table, over raw sockets against a daemon that logs all it can: each is
-//! answered as documented, writes nothing, and leaves nothing of what was planted in it in the log or
-//! in the metrics.
+//! answered as documented, writes nothing, and leaves nothing of what was planted in it in the log, in
+//! the metrics or in the traces.
 
 mod framing;
 mod planes;
@@ -17,6 +17,7 @@ use ron_ledger::client::{Client, ClientOptions};
 use ron_ledger::http::caps::RevokeIn;
 use ron_ledger::http::dto::RequestIn;
 
+use crate::support::collector::Collector;
 use crate::support::daemon::Daemon;
 use crate::support::entries::mint;
 use crate::support::keys::Keys;
@@ -132,7 +133,13 @@ fn statuses(text: &[u8]) -> Vec<u16> {
 async fn hostile_requests_are_refused_write_nothing_and_leave_no_trace() {
     let keys = Keys::new();
     let socket = keys.dir().join("s");
-    let settings = [("telemetry.log", "trace"), ("uds.path", socket.to_str().unwrap())];
+    let collector = Collector::start();
+    let settings = [
+        ("telemetry.log", "trace"),
+        ("telemetry.otlp_endpoint", collector.endpoint.as_str()),
+        ("telemetry.sample_ratio", "1.0"),
+        ("uds.path", socket.to_str().unwrap()),
+    ];
     let daemon = Daemon::start(&keys, "micronode", &settings);
     let client = daemon.client(&keys.master());
     let batch = vec![to_wire(&mint("first", 1))];
@@ -178,7 +185,9 @@ async fn hostile_requests_are_refused_write_nothing_and_leave_no_trace() {
     assert_eq!(code, Some(0));
     let log = log.join("\n");
     assert!(!log.contains("panic"), "something panicked");
-    for (place, text) in [("log", &log), ("metrics", &metrics)] {
+    let traces = String::from_utf8_lossy(&collector.seen()).into_owned();
+    assert!(traces.contains("/ingest"), "no span of a request");
+    for (place, text) in [("log", &log), ("metrics", &metrics), ("traces", &traces)] {
         let at = text.find(PLANTED);
         let around = at.and_then(|at| text.get(at.saturating_sub(300)..(at + 100).min(text.len())));
         assert_eq!(around, None, "{place}");

@@ -1,5 +1,5 @@
 //! Nothing of a token, and no key, leaves the process: not in its log at the lowest level, not in its
-//! metrics, not in the body of an error.
+//! metrics, not in its traces, not in the body of an error.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -7,6 +7,7 @@ use reqwest::Client;
 use ron_ledger::capability::{Action, Caveat};
 
 use super::support::body_of;
+use crate::support::collector::Collector;
 use crate::support::daemon::Daemon;
 use crate::support::entries::{mint, transfer};
 use crate::support::keys::Keys;
@@ -33,7 +34,13 @@ fn traces_of(token: &str) -> Vec<String> {
 #[actix_rt::test]
 async fn no_token_and_no_key_is_ever_written_down() {
     let keys = Keys::new();
-    let daemon = Daemon::start(&keys, "micronode", &[("telemetry.log", "trace")]);
+    let collector = Collector::start();
+    let settings = [
+        ("telemetry.log", "trace"),
+        ("telemetry.otlp_endpoint", collector.endpoint.as_str()),
+        ("telemetry.sample_ratio", "1.0"),
+    ];
+    let daemon = Daemon::start(&keys, "micronode", &settings);
     let good = keys.master();
     let narrow = keys.token(&[Caveat::Actions(vec![Action::Burn])]);
     let mut forged = good.clone().into_bytes();
@@ -77,6 +84,10 @@ async fn no_token_and_no_key_is_ever_written_down() {
     for seen in ["\"level\":\"TRACE\"", "actix_http::h1::decoder", "ron_ledger::actors"] {
         assert!(log.contains(seen), "{seen}");
     }
+    let traces = String::from_utf8_lossy(&collector.seen()).into_owned();
+    for seen in ["/ingest", "/accounts/{account}"] {
+        assert!(traces.contains(seen), "no span of {seen}");
+    }
 
     // The last one is the beginning of the first.
     let mut secrets: Vec<_> = tokens[..3].iter().flat_map(|token| traces_of(token)).collect();
@@ -84,7 +95,9 @@ async fn no_token_and_no_key_is_ever_written_down() {
     secrets.push(hex::encode([7; 16]));
     secrets.push("7, 7, 7, 7, 7, 7, 7, 7".to_owned());
     for secret in &secrets {
-        for (place, text) in [("log", &log), ("metrics", &metrics), ("answers", &told)] {
+        let places =
+            [("log", &log), ("metrics", &metrics), ("traces", &traces), ("answers", &told)];
+        for (place, text) in places {
             let around = text.find(secret.as_str()).map(|at| {
                 let (from, to) = (at.saturating_sub(300), (at + 300).min(text.len()));
                 text.get(from..to).unwrap_or_default()

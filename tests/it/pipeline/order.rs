@@ -89,7 +89,7 @@ async fn all_that_is_not_durable_counts_and_a_full_queue_says_busy() {
     assert!(!node.pipeline.readiness().backpressure_ok);
     assert_eq!(node.pipeline.measure().queue_capacity.of(Queue::Commit).get(), 5);
     node.until("the oldest has an age", |node| {
-        node.pipeline.measure().committer_lag_ms.get() > 0
+        node.pipeline.measure().committer_lag.get() > 0.0
             && node.pipeline.readiness().committer_lag_ms > 0
     })
     .await;
@@ -98,7 +98,7 @@ async fn all_that_is_not_durable_counts_and_a_full_queue_says_busy() {
         committed(&outcome(answer).await.unwrap());
     }
     sequenced(&node, 0).await;
-    assert_eq!(node.pipeline.measure().committer_lag_ms.get(), 0);
+    assert_eq!(node.pipeline.measure().committer_lag.get(), 0.0);
     assert_eq!(commit(&node, vec![refused]).await, [6]);
     node.stop().await;
 }

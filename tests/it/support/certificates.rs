@@ -163,14 +163,19 @@ pub fn probe(node: &Daemon, config: ClientConfig) -> io::Result<String> {
     Tls::connect(&node.api, &Arc::new(config))?.get("/healthz")
 }
 
-/// One series of a node's metrics; `None` when it is not there.
-pub fn series(node: &Daemon, name: &str) -> Option<i64> {
+/// The head and the body of what the metrics plane answers to the head of a request, all in one piece.
+pub fn answer(node: &Daemon, request: &str) -> (String, String) {
     let mut socket = TcpStream::connect(node.metrics.rsplit('/').next().unwrap()).unwrap();
-    socket
-        .write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
-        .unwrap();
+    write!(socket, "{request}connection: close\r\n\r\n").unwrap();
     let mut text = String::new();
     socket.read_to_string(&mut text).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    (head.to_owned(), body.to_owned())
+}
+
+/// One series of a node's metrics; `None` when it is not there.
+pub fn series(node: &Daemon, name: &str) -> Option<i64> {
+    let (_, text) = answer(node, "GET /metrics HTTP/1.1\r\nhost: localhost\r\n");
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     value.map(|value| value.trim().parse().unwrap())
 }

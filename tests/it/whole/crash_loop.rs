@@ -11,7 +11,7 @@ use std::time::Duration;
 use ron_ledger::actors::probe::{Point, Probe, Trigger};
 use ron_ledger::app;
 use ron_ledger::config::{Config, Sources};
-use ron_ledger::telemetry;
+use ron_ledger::telemetry::{self, Telemetry};
 
 use crate::support::daemon::Daemon;
 use crate::support::keys::Keys;
@@ -37,7 +37,7 @@ fn process() {
     let telemetry = telemetry::init(&loaded.config.telemetry).unwrap();
     app::log_panics();
     let point: Point = point.parse().unwrap();
-    let run = app::run_opened_by(&loaded, |config| {
+    let run = app::run_opened_by(&loaded, Telemetry::default(), |config| {
         let (probe, trigger) = Probe::armable();
         strike(trigger, point);
         Ok((app::open(config, None, probe)?, None))

@@ -1,6 +1,8 @@
 //! What the log never says, and that nobody has to listen to it.
 
-use crate::support::daemon::Daemon;
+use std::process::Command;
+
+use crate::support::daemon::{Daemon, Signal};
 use crate::support::keys::Keys;
 use crate::support::picture::Picture;
 use crate::support::sending::{requests, send_all, spec};
@@ -40,4 +42,39 @@ async fn a_log_that_nobody_reads_any_more_stops_nothing() {
     let ready = client.probe("readyz").await.unwrap();
     assert_eq!(ready["ready"], true, "{ready}");
     assert_eq!(node.stop().0, Some(0));
+}
+
+#[actix_rt::test]
+async fn the_level_changes_by_an_order_and_back_by_sighup() {
+    let keys = Keys::new();
+    let socket = keys.dir().join("s");
+    let path = socket.display().to_string();
+    let mut node = Daemon::start(&keys, "micronode", &[("uds.path", path.as_str())]);
+    let client = node.client(&keys.master());
+    let ctl = |line: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ron-ledgerctl"));
+        command.env_clear().args(["--json", "--socket"]).arg(&socket).args(line.split(' '));
+        command.output().unwrap()
+    };
+    send_all(&client, requests(spec(20, 1), 10)).await;
+    let said = ctl("log level info,ron_ledger=trace,actix_http=trace,mio=trace");
+    assert!(said.status.success(), "{said:?}");
+    send_all(&client, requests(spec(20, 2), 10)).await;
+    assert_eq!(ctl("log level info,=").status.code(), Some(1), "directives that do not parse");
+    assert!(String::from_utf8(ctl("log show").stdout).unwrap().contains("actix_http=trace"));
+    node.signal(Signal::HUP);
+    node.await_line("reloaded the settings of telemetry");
+    assert!(!String::from_utf8(ctl("log show").stdout).unwrap().contains("trace"));
+    let (code, _, log) = node.stop();
+    assert_eq!(code, Some(0));
+    let order = log.iter().position(|line| line.contains("/admin/levels")).unwrap();
+    let hup = log.iter().position(|line| line.contains("reloaded the settings of tel")).unwrap();
+    let is_fine = |line: &&String| line.contains("TRACE") || line.contains("DEBUG");
+    assert!(log[..order].iter().filter(is_fine).count() <= 1, "before the order");
+    assert!(log[order..hup].iter().any(|line| is_fine(&line)), "after it");
+    assert!(!log[hup + 1..].iter().any(|line| is_fine(&line)), "after SIGHUP");
+    assert!(
+        !log.iter().any(|line| line.contains(&keys.master()[..40])),
+        "and no token in all that"
+    );
 }

@@ -10,9 +10,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::{Mutex, RwLock};
 use rocksdb::{DB, ErrorKind};
 
+use super::super::figures::InstanceFigures;
 use super::manifest;
 use super::options::{self, RocksOptions, Shared};
-use super::{StoreError, backend};
+use super::{DerivedFamily, StoreError, backend, figures, handle};
 use crate::storage::files;
 
 /// Its directory in the data directory.
@@ -110,6 +111,14 @@ impl Derived {
         operation: impl FnOnce(&DB) -> Result<T, rocksdb::Error>,
     ) -> Result<T, StoreError> {
         self.run("read", is_damage, operation)
+    }
+
+    /// Copies the instance as it is now. That it cannot be copied says nothing of what is there.
+    pub(super) fn copy(
+        &self,
+        operation: impl FnOnce(&DB) -> Result<(), rocksdb::Error>,
+    ) -> Result<(), StoreError> {
+        self.run("copy", |_| false, operation)
     }
 
     /// Writes a batch, at the first try after a failure of the disk to an instance opened anew.
@@ -238,6 +247,13 @@ impl Derived {
         let families = options::derived_families(&self.shared);
         DB::open_cf_descriptors_read_only(&options, &directory, families, false)
             .map_err(rocksdb::Error::into_string)
+    }
+
+    /// Of the instance that is open now; the counters go on over its end.
+    pub(super) fn figures(&self) -> InstanceFigures {
+        let db = self.db.read();
+        let families = db.iter().flat_map(|db| DerivedFamily::ALL.map(|family| handle(db, family)));
+        figures::of_instance(&self.shared.derived_counted, db.as_ref(), families)
     }
 
     fn mark(&self, message: &str) {

@@ -5,6 +5,7 @@
 //! skip it. Opening takes `LOCK` in the directory, so that there is one process on it.
 
 mod derived;
+mod figures;
 mod manifest;
 mod options;
 #[cfg(test)]
@@ -16,16 +17,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
+use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{ColumnFamily, DB, DBRawIterator, FlushOptions, ReadOptions, WriteBatch, properties};
 
 use self::derived::Derived;
 pub use self::options::RocksOptions;
 use self::options::Shared;
 use super::{
-    CommitError, DerivedBatch, DerivedFamily, Durability, Engine, Item, NoRoom, Resource,
+    CommitError, DerivedBatch, DerivedFamily, Durability, Engine, Figures, Item, NoRoom, Resource,
     ScanLimit, StoreError, TruthBatch, TruthFamily, Usage,
 };
 use crate::storage::files::{self, DirLock};
+use crate::storage::staging::STAGING;
+
+/// What a copy may take beyond its links, in bytes: memtables that are flushed, and a copy of the log.
+const CHECKPOINT_ROOM: u64 = 256 << 20;
 
 /// The engine of a node that remembers.
 pub struct RocksEngine {
@@ -60,6 +66,8 @@ impl RocksEngine {
         let truth_dir = directory.join("truth");
         files::create_dir_private(directory)?;
         let lock = DirLock::acquire(directory)?;
+        // A snapshot that a killed process was making pins files that are long replaced.
+        files::remove_tree(&directory.join(STAGING))?;
         // RocksDB writes CURRENT last when it makes an instance.
         let truth_is_new = !truth_dir.join("CURRENT").exists();
         files::create_dir_private(&truth_dir)?;
@@ -279,6 +287,20 @@ impl Engine for RocksEngine {
         self.derived.is_damaged()
     }
 
+    fn directory(&self) -> Option<&Path> {
+        Some(&self.directory)
+    }
+
+    fn checkpoint(&self, into: &Path) -> Result<(), StoreError> {
+        // What the flushes below need must not come out of the reserve.
+        self.room(CHECKPOINT_ROOM)?;
+        let copy = |db: &DB, name| Checkpoint::new(db)?.create_checkpoint(into.join(name));
+        if !self.derived_is_damaged() {
+            self.derived.copy(|db| copy(db, "derived"))?;
+        }
+        copy(&self.truth, "truth").map_err(backend("copy truth of"))
+    }
+
     fn room(&self, bytes: u64) -> Result<(), StoreError> {
         let bytes_free = files::disk_space(&self.directory)?.bytes_free;
         let bytes_needed = self.disk_bytes_free_min.saturating_add(bytes);
@@ -309,6 +331,18 @@ impl Engine for RocksEngine {
             bytes_used: space.bytes_used,
             bytes_total: space.bytes_used.saturating_add(space.bytes_free),
             bytes_own: bytes_own.min(space.bytes_used),
+        })
+    }
+
+    fn figures(&self) -> Option<Figures> {
+        let families = TruthFamily::ALL.iter().map(|family| self.truth_family(*family));
+        let counted = &self.shared.truth_counted;
+        Some(Figures {
+            truth: figures::of_instance(counted, Some(&self.truth), families),
+            derived: self.derived.figures(),
+            log_syncs: figures::log_syncs(counted),
+            cache_bytes: self.shared.cache.get_usage() as u64,
+            cache_bytes_max: self.shared.cache_bytes_max,
         })
     }
 }

@@ -2,10 +2,11 @@
 
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, LogLevel, Options,
-    WriteBufferManager, WriteOptions,
+    WriteBufferManager, WriteOptions, statistics::StatsLevel,
 };
 
 use super::super::{DerivedFamily, TruthFamily};
+use super::figures::counting;
 
 /// What an operator may set. Memory is bounded by `block_cache_bytes` + `write_buffer_bytes`, plus a
 /// few kilobytes for each of `open_files_max` files.
@@ -44,6 +45,11 @@ impl Default for RocksOptions {
 /// The block cache and the bounds of the memtables, which both instances are opened with.
 pub(super) struct Shared {
     pub(super) cache: Cache,
+    pub(super) cache_bytes_max: u64,
+    /// What each instance counts in. Of truth also the times of fsyncs: few, and worth more than they
+    /// cost.
+    pub(super) truth_counted: Options,
+    pub(super) derived_counted: Options,
     /// Separate bounds: under one, a burst of derived data would make each commit flush truth.
     pub(super) truth_buffers: WriteBufferManager,
     pub(super) derived_buffers: WriteBufferManager,
@@ -58,6 +64,9 @@ impl Shared {
         let buffers = |bytes| WriteBufferManager::new_write_buffer_manager(bytes / 2, false);
         Self {
             cache: Cache::new_lru_cache(options.block_cache_bytes),
+            cache_bytes_max: options.block_cache_bytes as u64,
+            truth_counted: counting(StatsLevel::ExceptDetailedTimers),
+            derived_counted: counting(StatsLevel::ExceptHistogramOrTimers),
             truth_buffers: buffers(truth),
             derived_buffers: buffers(derived),
         }
@@ -87,7 +96,7 @@ pub(super) fn derived_write() -> WriteOptions {
 }
 
 pub(super) fn truth_instance(options: &RocksOptions, shared: &Shared) -> Options {
-    let mut db = instance(options, &shared.truth_buffers);
+    let mut db = instance(options, &shared.truth_counted, &shared.truth_buffers);
     // A log file that is used again is allocated already, so that an fdatasync writes no metadata:
     // the p99 of small groups is a third. It needs a recovery mode that ends at the first record
     // that does not check, which may be a left-over of the file's earlier use.
@@ -102,12 +111,12 @@ pub(super) fn truth_instance(options: &RocksOptions, shared: &Shared) -> Options
 
 pub(super) fn derived_instance(options: &RocksOptions, shared: &Shared) -> Options {
     // No recycling here: RocksDB refuses it together with writes that skip the log.
-    instance(options, &shared.derived_buffers)
+    instance(options, &shared.derived_counted, &shared.derived_buffers)
 }
 
 /// What both instances share.
-fn instance(options: &RocksOptions, buffers: &WriteBufferManager) -> Options {
-    let mut db = Options::default();
+fn instance(options: &RocksOptions, counted: &Options, buffers: &WriteBufferManager) -> Options {
+    let mut db = counted.clone();
     db.create_if_missing(true);
     db.create_missing_column_families(true);
     db.set_paranoid_checks(true);
