@@ -206,6 +206,37 @@ def flapping(node):
     node.calm()
 
 
+def with_archive(node):
+    (node.dir / "archive").mkdir()
+    node.settings |= {"archive.url": f"file://{node.dir}/archive", "archive.interval": "1s"}
+
+
+@drill("LedgerArchiveLags", "LedgerArchiveFails", profile="macronode", prepare=with_archive)
+def unarchived(node):
+    (node.dir / "archive").rename(node.dir / "away")
+    (node.dir / "archive").write_text("")
+    node.load(20)
+    yield "a file is in the place of the archive"
+    (node.dir / "archive").unlink()
+    (node.dir / "away").rename(node.dir / "archive")
+
+
+@drill("LedgerSnapshotStale", profile="macronode")
+def unsnapped(node):
+    snapshot = ("snapshot", "create", "--out", node.dir)
+    node.post(entry())
+    node.ctl(*snapshot)
+    yield "a snapshot, and then none for too long"
+    node.ctl(*snapshot)
+
+
+@drill("LedgerTracesLost", settings={"telemetry.otlp_endpoint": f"http://127.0.0.1:{free_port()}", "telemetry.sample_ratio": "1"})
+def untraced(node):
+    node.load(20)
+    yield "nobody is at the collector's address"
+    node.calm()
+
+
 def certify(node, name, days, subject="/CN=nobody"):
     """A certificate of the node's own authority, for so many days."""
     def openssl(*args):

@@ -242,10 +242,14 @@ fn every_panel_has_a_unit_a_source_and_a_way_into_the_runbook() {
 /// Runs Debian's promtool, and shows what it says when it does not agree.
 fn promtool(args: &[&str], paths: &[String]) {
     let mut command = Command::new("promtool");
-    let ran = command.args(args).args(paths).current_dir(root()).output();
-    let ran = ran.unwrap_or_else(|error| {
-        panic!("promtool: {error}: scripts/setup.sh installs it (Debian: the package prometheus)")
-    });
+    let ran = match command.args(args).args(paths).current_dir(root()).output() {
+        Ok(ran) => ran,
+        Err(_) if !super::units::is_demanded() => {
+            eprintln!("no promtool here: not checked; scripts/setup.sh --checks installs it");
+            return;
+        }
+        Err(error) => panic!("promtool: {error}: scripts/setup.sh --checks installs it"),
+    };
     let said = [ran.stdout, ran.stderr].map(|it| String::from_utf8_lossy(&it).into_owned());
     assert!(ran.status.success(), "promtool {args:?}\n{}", said.concat());
 }
