@@ -71,7 +71,10 @@ install_packages() {
     fi
     say "installing $*"
     "${by[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq >&2
-    # RUNLEVEL: prometheus is wanted for its programs, its service is not to be started.
+    # Prometheus is wanted for its programs: its service is not to be started, by either kind of init.
+    if [[ " $* " == *" prometheus "* && -d /run/systemd/system ]]; then
+        "${by[@]}" systemctl mask prometheus >&2
+    fi
     "${by[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
         apt-get install -y -qq --no-install-recommends "$@" >&2
 }
