@@ -92,7 +92,10 @@ if [ -z "$dry_run" ]; then
     (umask 077 && mkdir -p "$keep_dir")
     printf '%s\n' "$before" >"$keep_dir/readyz.json"
     look "$metrics_url/metrics" >"$keep_dir/metrics.txt"
-    "$ctl" --url "$api_url" checkpoint >"$keep_dir/checkpoint.note" 2>/dev/null || rm -f "$keep_dir/checkpoint.note"
+    # Of a ledger that does not answer an older one, where it was kept, has to do.
+    if "$ctl" --url "$api_url" checkpoint >"$keep_dir/checkpoint.part" 2>/dev/null; then
+        mv "$keep_dir/checkpoint.part" "$keep_dir/checkpoint.note"
+    fi
 fi
 size=$(number published_size <<<"$before")
 step "   published: ${size:-unknown}"
