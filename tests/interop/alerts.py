@@ -1,7 +1,7 @@
 """Brings each alert of ops/prometheus/alerts.yml to firing by a fault, and sees it end with the fault.
 
     make alerts                                    all of them, some minutes
-    python3 tests/interop/alerts.py --quick        five that tell whether the wires hold, for everyday checks
+    python3 tests/interop/alerts.py --quick        four that tell whether the wires hold, for everyday checks
     python3 tests/interop/alerts.py LedgerDown     those that are named
 
 Each fault has a real ledgerd of its own (PROGRAMS: the directory of the programs); all are scraped by one real
@@ -26,7 +26,7 @@ from stage import PROGRAMS, ROOT, Fake, Node, Prometheus, free_port, wait  # noq
 
 # A machine that has much else to do is slow.
 PATIENCE = 90
-QUICK = ["LedgerDown", "LedgerSafeMode", "LedgerIngressLocked", "LedgerActorRestarted", "LedgerTracesLost"]
+QUICK = ["LedgerDown", "LedgerSafeMode", "LedgerIngressLocked", "LedgerActorRestarted"]
 DRILLS = []
 
 
