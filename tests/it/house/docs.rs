@@ -78,7 +78,7 @@ impl Page {
 }
 
 /// The paths of all tests, as `cargo test` prints them.
-fn tests() -> BTreeSet<String> {
+pub fn tests() -> BTreeSet<String> {
     let unit = files("src", "rs").into_iter().map(|path| (path, "src/"));
     let whole = files("tests/it", "rs").into_iter().map(|path| (path, "tests/it/"));
     let mut found = BTreeSet::new();
