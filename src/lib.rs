@@ -5,7 +5,7 @@
 //! | floor | modules |
 //! |---|---|
 //! | 0, pure | [`ledger`], [`accumulator`] |
-//! | 1, resources | [`storage`], [`capability`], [`config`], [`telemetry`], [`policy`], [`upstream`], [`witness`] |
+//! | 1, resources | [`storage`], [`backup`], [`capability`], [`config`], [`telemetry`], [`policy`], [`upstream`], [`witness`] |
 //! | 2, actors | [`actors`] |
 //! | 3, edges | [`http`], [`client`], [`audit`], [`ctl`] |
 //! | 4, whole | [`app`] and the two binaries |
@@ -18,6 +18,7 @@ pub mod accumulator;
 pub mod actors;
 pub mod app;
 pub mod audit;
+pub mod backup;
 pub mod capability;
 pub mod client;
 pub mod config;

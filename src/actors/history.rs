@@ -7,10 +7,13 @@
 use std::sync::Arc;
 
 use super::pipeline::Pipeline;
+use super::publisher::Published;
+use super::signed::SignedNotes;
 use crate::accumulator::Checkpoint;
 use crate::ledger::entry::Seq;
 use crate::storage::Damaged;
 use crate::storage::error::ReadError;
+use crate::storage::reader::Reader;
 
 impl Pipeline {
     /// The signed note of the first `size` entries. There is one for the newest signed size and for
@@ -20,25 +23,34 @@ impl Pipeline {
     /// [`ReadError`]; `Damaged` when the newest signed tree does not begin with the stored root.
     pub fn note_at(&self, size: Seq) -> Result<Option<Arc<str>>, ReadError> {
         let Some(newest) = self.published() else { return Ok(None) };
-        let (to, reader) = (newest.checkpoint.size(), self.reader());
         // With the cosignatures that only the newest witnessed one has.
         if let Some(witnessed) = self.witnessed().filter(|it| it.checkpoint.size() == size) {
             return Ok(Some(Arc::clone(&witnessed.note)));
         }
-        if size >= to {
-            return Ok((size == to).then(|| Arc::clone(&newest.note)));
-        }
-        let root = match size.checked_sub(1) {
-            None => Some(reader.genesis().hash.empty()),
-            Some(before) => reader.roots(before, size, 1)?.pop().map(|row| row.root),
-        };
-        let Some(root) = root else { return Ok(None) };
-        let proven = reader.consistency(size, to)?;
-        if (proven.from_root, proven.to_root) != (root, newest.checkpoint.root()) {
-            return Err(Damaged("root").into());
-        }
-        let signed = &self.inner.signed;
-        let checkpoint = Checkpoint::new(signed.origin(), size, root);
-        Ok(checkpoint.ok().map(|checkpoint| signed.sign(&checkpoint).encode().into()))
+        note_of(self.reader(), &self.inner.signed, &newest, size)
     }
+}
+
+/// As [`Pipeline::note_at`], without the witnesses. `newest` is the newest signed checkpoint.
+pub(super) fn note_of(
+    reader: &Reader,
+    signed: &SignedNotes,
+    newest: &Published,
+    size: Seq,
+) -> Result<Option<Arc<str>>, ReadError> {
+    let to = newest.checkpoint.size();
+    if size >= to {
+        return Ok((size == to).then(|| Arc::clone(&newest.note)));
+    }
+    let root = match size.checked_sub(1) {
+        None => Some(reader.genesis().hash.empty()),
+        Some(before) => reader.roots(before, size, 1)?.pop().map(|row| row.root),
+    };
+    let Some(root) = root else { return Ok(None) };
+    let proven = reader.consistency(size, to)?;
+    if (proven.from_root, proven.to_root) != (root, newest.checkpoint.root()) {
+        return Err(Damaged("root").into());
+    }
+    let checkpoint = Checkpoint::new(signed.origin(), size, root);
+    Ok(checkpoint.ok().map(|checkpoint| signed.sign(&checkpoint).encode().into()))
 }

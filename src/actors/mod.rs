@@ -23,6 +23,7 @@ pub mod drills;
 pub mod pipeline;
 
 mod ages;
+mod archiver;
 mod clock;
 mod committer;
 mod disk;
@@ -40,6 +41,7 @@ mod refusal;
 mod revoking;
 mod sequencer;
 mod signed;
+mod snapshots;
 mod ticket;
 mod unpublished;
 mod upstreams;

@@ -34,6 +34,8 @@ pub enum Checker {
     Publisher,
     /// The witnesses are asked what they have seen.
     Witnesses,
+    /// The archive is asked what it has.
+    Archive,
 }
 
 impl Checker {
@@ -42,6 +44,7 @@ impl Checker {
             Checker::Sequencer => 1 << 8,
             Checker::Publisher => 1 << 9,
             Checker::Witnesses => 1 << 10,
+            Checker::Archive => 1 << 11,
         }
     }
 }
@@ -131,8 +134,10 @@ const FROZEN: u32 = 1 << 16;
 const MAINTENANCE: u32 = 1 << 17;
 const DRAINING: u32 = 1 << 18;
 const INGRESS_LOCKED: u32 = 1 << 19;
-const CHECKERS: u32 =
-    Checker::Sequencer.bit() | Checker::Publisher.bit() | Checker::Witnesses.bit();
+const CHECKERS: u32 = Checker::Sequencer.bit()
+    | Checker::Publisher.bit()
+    | Checker::Witnesses.bit()
+    | Checker::Archive.bit();
 
 /// One moment's mode: a small value, copied freely.
 ///

@@ -12,6 +12,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::admin::{Admin, Command};
 use super::ages::Ages;
+use super::archiver::Archived;
 use super::authority::Authority;
 use super::breaker::Target;
 use super::budget::Budget;
@@ -37,12 +38,14 @@ use crate::storage::store::Stop;
 use crate::telemetry::{Metrics, Queue, Trace};
 
 pub use super::admin::Order;
+pub use super::archiver::ArchiveTo;
 pub use super::disk::Marks;
 pub use super::guard::Guard;
 pub use super::limits::{CAPABILITY_BUCKETS_MAX, Limits, RATE_MAX, Rates};
 pub use super::publisher::Published;
 pub use super::revoking::{RevokeError, RevokedFile, RevokedFileError};
 pub use super::signed::{LogKeys, SIGNED_FILE, SignedError, SignedNotes};
+pub use super::snapshots::SnapshotsError;
 pub use super::ticket::{Answer, Bearer, Submission};
 pub use super::upstreams::{Services, UpstreamReport};
 pub use super::verifier::Pace;
@@ -116,6 +119,7 @@ pub(super) struct Inner {
     pub(super) reader: Reader,
     pub(super) published: Arc<ArcSwapOption<Published>>,
     pub(super) witnessed: Arc<Witnessed>,
+    pub(super) archived: Arc<Archived>,
     pub(super) signed: Arc<SignedNotes>,
     pub(super) capabilities: Arc<CachedVerifier>,
     pub(super) limits: Arc<Limits>,
@@ -271,6 +275,7 @@ impl Pipeline {
             (!clock_ok).then(|| "the wall clock stepped; holds do not expire".to_owned()),
             is_ingress_locked.then(|| "the network is closed to writes".to_owned()),
             inner.witnessed.is_late().then(|| "too few witnesses have cosigned".to_owned()),
+            inner.archived.is_late().then(|| "the archive is behind".to_owned()),
         ];
         let reason = amiss.into_iter().flatten().next();
         Readiness {

@@ -76,6 +76,12 @@ points! {
     VerifierStarted = "verifier_started",
     /// Its timer has come round, and a part of the store is to be read again.
     VerifierStep = "verifier_step",
+    /// The archiver begins a life.
+    ArchiverStarted = "archiver_started",
+    /// Its timer has come round.
+    ArchiverTimer = "archiver_timer",
+    /// A round with the archive has ended, and nothing follows from it yet.
+    ArchiverAnswered = "archiver_answered",
     /// A breaker begins a life, before it follows the state that it published.
     BreakerStarted = "breaker_started",
     /// A breaker has a report in hand.

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use crate::accumulator::{
     Checkpoint, CheckpointError, NOTE_BYTES_MAX, SignedNote, Signer, VerifierKey, sign_checkpoint,
 };
+use crate::backup::statement::Statement;
 use crate::storage::files::{
     FileError, create_dir_private, read_bounded, remove_durably, write_durably,
 };
@@ -202,6 +203,22 @@ impl SignedNotes {
 
     pub(super) fn sign(&self, checkpoint: &Checkpoint) -> SignedNote {
         self.keys.sign(checkpoint)
+    }
+
+    /// Signs what the ledger states of its snapshots and its archive; no statement reads as a checkpoint.
+    pub(super) fn attest(&self, statement: &Statement) -> SignedNote {
+        let signed = self.keys.current.sign(statement.text());
+        let note =
+            signed.expect("JSON has no control byte, and a statement is within a note's size");
+        match &self.keys.previous {
+            Some(previous) => previous.cosign(&note).expect("a note has room for two signatures"),
+            None => note,
+        }
+    }
+
+    /// Every key by which a note is known as this log's.
+    pub(super) fn known_keys(&self) -> &[VerifierKey] {
+        &self.keys.known
     }
 
     pub(super) fn keep(&self, note: &str) -> Result<(), SignedError> {

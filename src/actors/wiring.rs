@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 
 use super::admin::Admin;
 use super::ages::Ages;
+use super::archiver::{self, ArchiveTo, Archived, Archiver};
 use super::authority::Authority;
 use super::breaker::{self, BreakerHandle, Target};
 use super::budget::{Budget, Usage};
@@ -50,6 +51,9 @@ const LOOKS: u32 = 2;
 
 /// Nobody writes to the witnesses' actor: it looks by itself.
 const WITNESSES: u32 = 1;
+
+/// Nor to the archiver.
+const ARCHIVER: u32 = 1;
 
 /// Nor to the verifier.
 const VERIFIER: u32 = 1;
@@ -149,6 +153,8 @@ pub struct Parts {
     pub revoked_file: Option<RevokedFile>,
     /// Who is to cosign them.
     pub watchers: Option<Watchers>,
+    /// Where what is published is kept besides.
+    pub archive: Option<ArchiveTo>,
     /// The mode to begin in.
     pub mode: ModeCell,
     /// Where everything is counted.
@@ -197,6 +203,7 @@ fn label_of(name: &str) -> Option<ActorName> {
         "witnesses" => ActorName::Witnesses,
         "verifier" => ActorName::Verifier,
         "prober" => ActorName::Prober,
+        "archiver" => ActorName::Archiver,
         other if other.starts_with("breaker") => ActorName::Breaker,
         _ => return None,
     })
@@ -267,7 +274,7 @@ impl Pipeline {
     /// # Errors
     /// When the system gives no threads.
     pub fn start(parts: Parts, settings: &Settings) -> std::io::Result<Pipeline> {
-        let Parts { store, signed, watchers, capabilities, services, rules, .. } = parts;
+        let Parts { store, signed, watchers, archive, capabilities, services, rules, .. } = parts;
         let Parts { revoked_file, mode, metrics, probe, .. } = parts;
         let hooks = Arc::new(Watch { mode: mode.clone(), metrics: Arc::clone(&metrics) });
         let mut starter =
@@ -299,6 +306,24 @@ impl Pipeline {
             };
             let build = || Witnesses { deps, state: witnesses::State::default() };
             starter.start(&at, "witnesses", WITNESSES, build);
+        }
+        let archived = Arc::new(Archived::new(archive.as_ref()));
+        if let Some(to) = archive {
+            // Writes wait for the first round.
+            let _ = mode.apply(Event::CheckStarted(Checker::Archive));
+            let at = starter.thread()?;
+            let deps = archiver::Deps {
+                to,
+                signed: Arc::clone(&signed),
+                published: Arc::clone(&published),
+                archived: Arc::clone(&archived),
+                reader: reader.clone(),
+                mode: mode.clone(),
+                metrics: Arc::clone(&metrics),
+                probe: probe.clone(),
+            };
+            let build = || Archiver { deps, state: archiver::State::default() };
+            starter.start(&at, "archiver", ARCHIVER, build);
         }
         if settings.verifier.entries_per_second > 0 {
             let at = starter.thread()?;
@@ -420,6 +445,7 @@ impl Pipeline {
                 reader,
                 published,
                 witnessed,
+                archived,
                 signed,
                 capabilities,
                 limits,

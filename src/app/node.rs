@@ -11,9 +11,11 @@ use crate::accumulator::{HashAlgo, KeyError, NOTE_BYTES_MAX, Signer};
 use crate::actors::drills::{self, Drills};
 use crate::actors::mode::{Mode, ModeCell, ModeFile, ModeFileError};
 use crate::actors::pipeline::{
-    LogKeys, Parts, Pipeline, RevokedFile, RevokedFileError, Settings, SignedError, SignedNotes,
+    ArchiveTo, LogKeys, Parts, Pipeline, RevokedFile, RevokedFileError, Settings, SignedError,
+    SignedNotes,
 };
 use crate::actors::probe::Probe;
+use crate::backup::target::{Target, TargetError};
 use crate::capability::{
     CachedVerifier, Keyring, KeyringError, SigningKeyError, SigningKeys, Verifier,
 };
@@ -75,6 +77,9 @@ pub enum OpenError {
     /// The upstreams.
     #[error(transparent)]
     Services(#[from] ServicesError),
+    /// The archive.
+    #[error("archive.url: {0}")]
+    Archive(#[from] TargetError),
     /// The checkpoint that the ledger must contain.
     #[error("--at-least {}: {error}", path.display())]
     AtLeast {
@@ -204,9 +209,14 @@ fn open_around(
     };
     let watchers = watchers(&config.witness)?;
     let rules = Policy::of(&config.policy)?;
+    let archive = &config.archive;
+    let open = |url: &String| Target::open(url, true, archive.timeout);
+    let target = archive.url.as_ref().map(open).transpose()?;
+    let archive = target.map(|target| ArchiveTo { target, interval: archive.interval });
     let parts = Parts {
         watchers,
         services,
+        archive,
         store: Arc::new(Store::open(around(engine), genesis, options)?),
         signed: Arc::new(signed),
         capabilities: Arc::new(verifier),

@@ -301,6 +301,22 @@ impl Client {
         }
     }
 
+    /// Gives an order without words, whose answer is read piece by piece within `deadline`.
+    pub(super) async fn begin(
+        &self,
+        route: &str,
+        deadline: Duration,
+    ) -> Result<(Url, Response), ClientError> {
+        let url = self.url(&["admin", route], &[]);
+        let request = self.http.post(url.clone()).timeout(deadline);
+        let response = request.send().await;
+        let response = response.map_err(|error| ClientError::transport(&url, &error))?;
+        match response.status().as_u16() {
+            200 => Ok((url, response)),
+            _ => Err(read(&url, response).await?.refusal(&url)),
+        }
+    }
+
     /// A route that answers text.
     ///
     /// # Errors
@@ -405,8 +421,12 @@ struct Reply {
 }
 
 async fn send(url: &Url, request: reqwest::RequestBuilder) -> Result<Reply, ClientError> {
+    let response = request.send().await.map_err(|error| ClientError::transport(url, &error))?;
+    read(url, response).await
+}
+
+async fn read(url: &Url, mut response: Response) -> Result<Reply, ClientError> {
     let transport = |error: reqwest::Error| ClientError::transport(url, &error);
-    let mut response = request.send().await.map_err(transport)?;
     let (status, retry_after) = (response.status().as_u16(), retry_after(&response));
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(transport)? {

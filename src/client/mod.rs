@@ -15,5 +15,6 @@ pub mod workload;
 
 pub use api::{ANSWER_BYTES_MAX, Client, ClientOptions};
 pub use error::ClientError;
+pub use operate::{SNAPSHOT_DEADLINE, SnapshotTar};
 pub use retry::Retry;
 pub use token::BearerToken;

@@ -1,5 +1,7 @@
 //! What operators ask of a running node over its local socket: what it accepts, and how much.
 
+use std::time::Duration;
+
 use super::{Client, ClientError};
 use crate::http::caps::{CapsOut, RevokeIn};
 use crate::http::denials::{DenialsOut, DenyIn};
@@ -7,7 +9,40 @@ use crate::http::limits::{LimitsIn, LimitsOut};
 use crate::http::telemetry::{LevelsIn, LevelsOut};
 use crate::http::upstreams::BreakersOut;
 
+/// The longest that making a snapshot's copy and reading it through may take, before its first byte.
+pub const SNAPSHOT_DEADLINE: Duration = Duration::from_secs(6 * 3600);
+
+/// A snapshot on its way: a tar.
+pub struct SnapshotTar {
+    url: reqwest::Url,
+    response: reqwest::Response,
+    /// Its size, in bytes.
+    pub bytes: u64,
+}
+
+impl SnapshotTar {
+    /// The next piece; `None` at the end, which comes when all bytes have.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn piece(&mut self) -> Result<Option<Vec<u8>>, ClientError> {
+        let piece = self.response.chunk().await;
+        let piece = piece.map_err(|error| ClientError::transport(&self.url, &error))?;
+        Ok(piece.map(|bytes| bytes.to_vec()))
+    }
+}
+
 impl Client {
+    /// Has a snapshot made, over the local socket, and begins to take it over.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn snapshot(&self) -> Result<SnapshotTar, ClientError> {
+        let (url, response) = self.begin("snapshots", SNAPSHOT_DEADLINE).await?;
+        let bytes = response.content_length().unwrap_or(0);
+        Ok(SnapshotTar { url, response, bytes })
+    }
+
     /// The root keys, and what is revoked, over the local socket.
     ///
     /// # Errors

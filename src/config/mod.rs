@@ -5,6 +5,7 @@
 //! wrong value came from.
 
 mod admission;
+mod archive;
 mod layer;
 mod load;
 mod model;
@@ -17,6 +18,7 @@ mod validate;
 mod watchers;
 
 pub use admission::{PolicyConfig, RatesConfig};
+pub use archive::ArchiveConfig;
 pub use load::{ConfigError, DEFAULTS, Loaded, Origin, Setting, Sources};
 pub use model::*;
 pub(crate) use nearest::nearest;

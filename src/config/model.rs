@@ -140,6 +140,8 @@ pub struct Config {
     pub verifier: VerifierConfig,
     /// What the operator's rules allow.
     pub policy: PolicyConfig,
+    /// `[archive]`
+    pub archive: super::ArchiveConfig,
     /// What the ledger's policy allows.
     pub governance: GovernanceConfig,
     /// How safe-mode ends.
@@ -388,7 +390,6 @@ section! {
         open_reads: bool,
     }
 }
-
 section! {
     /// `[tlog]`
     TlogConfig {

@@ -44,6 +44,7 @@ impl Config {
         self.check_telemetry(&mut rules);
         self.check_witnesses(&mut rules);
         self.check_upstream(&mut rules);
+        self.archive.check(self.profile, &mut rules);
         self.check_environment(&mut rules);
         if rules.0.is_empty() { Ok(()) } else { Err(Invalid(rules.0)) }
     }

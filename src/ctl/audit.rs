@@ -206,7 +206,7 @@ async fn side(
 }
 
 /// A key as `key show` prints it, or a file with one. A key has a `+`, which is the rule here.
-fn verifier_key(text: &str) -> Result<VerifierKey, CtlError> {
+pub(super) fn verifier_key(text: &str) -> Result<VerifierKey, CtlError> {
     match text.parse() {
         Ok(key) => Ok(key),
         Err(_) if !text.contains('+') => super::checkpoint::read_key(Path::new(text)),

@@ -8,6 +8,7 @@ mod error;
 mod ui;
 
 mod account;
+mod archive;
 mod audit;
 mod bench;
 mod breakers;
@@ -31,6 +32,7 @@ mod proof;
 mod receipt;
 mod roots;
 mod send;
+mod snapshot;
 mod status;
 mod supply;
 mod telemetry;
@@ -102,6 +104,10 @@ enum Command {
     #[command(subcommand)]
     Traces(telemetry::TracesCommand),
     #[command(subcommand)]
+    Snapshot(snapshot::SnapshotCommand),
+    #[command(subcommand)]
+    Archive(archive::ArchiveCommand),
+    #[command(subcommand)]
     Chaos(chaos::ChaosCommand),
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -157,6 +163,8 @@ impl Command {
             Command::Breakers(args) => breakers::run(args, context).await,
             Command::Log(command) => telemetry::log(command, context).await,
             Command::Traces(command) => telemetry::traces(command, context).await,
+            Command::Snapshot(command) => snapshot::run(command, context).await,
+            Command::Archive(command) => archive::run(command, context).await,
             Command::Chaos(command) => chaos::run(command, context).await,
             Command::Config(command) => config::run(command, context),
             Command::Key(command) => key::run(command, context),

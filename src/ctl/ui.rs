@@ -87,6 +87,13 @@ impl Ui {
         self.bar(total, template)
     }
 
+    /// The same over `total` bytes.
+    pub fn bytes(&self, total: u64) -> ProgressBar {
+        let template =
+            "{bar:32} {binary_bytes}/{binary_total_bytes}, {binary_bytes_per_sec}, {eta} left";
+        self.bar(total, template)
+    }
+
     /// The same over `total` seconds.
     pub fn clock(&self, total: u64) -> ProgressBar {
         self.bar(total, "{bar:32} {pos}/{len} s  {msg}")

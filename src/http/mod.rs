@@ -12,6 +12,7 @@ pub mod caps;
 pub mod denials;
 pub mod drills;
 pub mod limits;
+pub mod snapshots;
 pub mod telemetry;
 pub mod upstreams;
 pub mod witness;
@@ -223,6 +224,7 @@ fn admin_routes(routes: &mut ServiceConfig) {
     routes
         .service(get("/admin/mode", admin::mode))
         .service(post("/admin/orders", admin::order))
+        .service(post("/admin/snapshots", snapshots::snapshot))
         .service(get("/admin/capabilities", caps::capabilities))
         .service(post("/admin/revocations", caps::revoke))
         .service(get("/admin/breakers", upstreams::breakers))

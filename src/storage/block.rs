@@ -52,6 +52,10 @@ impl Block {
         &self.bytes
     }
 
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
     /// The canonical forms, in order.
     pub(super) fn forms(&self) -> impl Iterator<Item = Result<&[u8], Damaged>> {
         let mut rest = &self.bytes[8..];

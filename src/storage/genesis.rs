@@ -65,7 +65,11 @@ pub enum GenesisError {
 }
 
 impl Genesis {
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
+    /// As it is stored: one line of JSON.
+    ///
+    /// # Panics
+    /// Never: texts and numbers have a JSON form.
+    pub fn to_bytes(&self) -> Vec<u8> {
         let stored = Stored {
             schema: SCHEMA,
             hash: self.hash,
@@ -76,7 +80,11 @@ impl Genesis {
         serde_json::to_vec(&stored).expect("a struct of texts and numbers is JSON")
     }
 
-    pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self, GenesisError> {
+    /// Reads what [`Genesis::to_bytes`] wrote.
+    ///
+    /// # Errors
+    /// [`GenesisError`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, GenesisError> {
         match schema_of(bytes)? {
             SCHEMA => (),
             newer if newer > SCHEMA => return Err(GenesisError::Newer(newer)),

@@ -15,10 +15,11 @@ use super::engine::{CommitError, DerivedFamily, Engine, StoreError, TruthFamily}
 use super::error::ReadError;
 use super::flusher::{HEIGHT, batch_of};
 use super::genesis::{Genesis, GenesisError};
+use super::groups::CommitGroup;
 use super::seen;
 use super::store::Stop;
 use super::view::{PAGE, Shared};
-use super::writer::{HEAD, Lag, Writer, truth_batch};
+use super::writer::{HEAD, Lag, Prepared, Writer, truth_batch};
 use crate::accumulator::{Hash, TileId, Tiles};
 use crate::ledger::entry::{Seq, Sequenced};
 use crate::ledger::plan::{Group, Outcome};
@@ -317,24 +318,47 @@ fn replay_block(writer: &mut Writer, block: &Block) -> Result<(), RecoverError> 
     if block.first != next {
         return Err(RecoverError::Gap { missing: next });
     }
-    let entries: Vec<Sequenced> = block.entries().collect::<Result<_, _>>()?;
-    let expire_max = entries.iter().take_while(|entry| is_expire(entry)).count();
-    let units = units_of(entries.into_iter().skip(expire_max));
-    let requests: Vec<&Request> = units.iter().collect();
-    let group = Group { requests: &requests, now: block.time, expire_max };
-    let prepared = writer.prepare(&group)?;
-    let differs = |what| RecoverError::Mismatch { what, size: next };
-    let all_new =
-        prepared.plan.outcomes.iter().flatten().all(|o| matches!(o, Outcome::Committed(_)));
-    if !all_new || prepared.block != block.bytes() {
-        return Err(differs("a replayed group"));
-    }
+    let prepared = plan_block(writer, block)?;
     let size = next + prepared.plan.entries_count() as Seq - 1;
     if root_at(&*writer.shared.engine, size)? != Some(prepared.root()) {
         return Err(RecoverError::Mismatch { what: "a stored root", size });
     }
     writer.absorb(prepared);
     Ok(())
+}
+
+/// Plans a block that begins where the log ends, by the code that planned it first; its bytes must come
+/// out again. Nothing has changed.
+fn plan_block(writer: &Writer, block: &Block) -> Result<Prepared, RecoverError> {
+    let entries: Vec<Sequenced> = block.entries().collect::<Result<_, _>>()?;
+    let expire_max = entries.iter().take_while(|entry| is_expire(entry)).count();
+    let units = units_of(entries.into_iter().skip(expire_max));
+    let requests: Vec<&Request> = units.iter().collect();
+    let group = Group { requests: &requests, now: block.time, expire_max };
+    let prepared = writer.prepare(&group)?;
+    let all_new =
+        prepared.plan.outcomes.iter().flatten().all(|o| matches!(o, Outcome::Committed(_)));
+    match all_new && prepared.block == block.bytes() {
+        true => Ok(prepared),
+        false => Err(RecoverError::Mismatch { what: "a replayed group", size: block.first }),
+    }
+}
+
+/// Plans a group that came from elsewhere, and holds its root against what comes out.
+pub(super) fn plan_again(writer: &Writer, group: &CommitGroup) -> Result<Prepared, RecoverError> {
+    let head = writer.head().get();
+    if group.first != head.seq + 1 {
+        return Err(RecoverError::Gap { missing: head.seq + 1 });
+    }
+    let block = Block::parse(group.first, group.block.clone())?;
+    if block.time < head.time {
+        return Err(RecoverError::Mismatch { what: "the time of a group", size: group.size });
+    }
+    let prepared = plan_block(writer, &block)?;
+    match prepared.root() == group.root {
+        true => Ok(prepared),
+        false => Err(RecoverError::Mismatch { what: "the root of a group", size: group.size }),
+    }
 }
 
 fn flush_replayed(writer: &Writer) -> Result<(), RecoverError> {

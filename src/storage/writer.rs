@@ -3,7 +3,7 @@
 //! nothing has changed), [`Writer::write`] (the commit point), [`Writer::apply`] (cannot fail).
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::block::{Block, BlockBuilder};
 use super::codec::{self, Head};
@@ -13,6 +13,7 @@ use super::engine::{
 use super::error::ReadError;
 use super::filter::Filter;
 use super::flusher::Flusher;
+use super::groups::CommitGroup;
 use super::overlay::Layer;
 use super::view::Shared;
 use crate::accumulator::{Hash, TileId, Tiles};
@@ -34,6 +35,9 @@ const ENTRY_COST_BYTES: u64 = 1536;
 /// an orderly stop: at most so many bytes are written for an entry, about half of what the entry itself
 /// takes. What it lacks at the next start is read from the log: about a second for a million entries.
 const FILTER_BYTES_PER_ENTRY: u64 = 160;
+
+/// How long a follower waits for derived data to catch up.
+const FOLLOW_WAIT: Duration = Duration::from_secs(60);
 
 /// Proof that a value is fsynced, or as durable as the engine makes it. Only the store makes one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,7 +183,35 @@ impl Writer {
         self.absorb(prepared)
     }
 
+    /// Takes in a group that was planned again, and adds it to `batch`; nothing is flushed before
+    /// [`Writer::commit_followed`], so that derived data never goes beyond truth.
+    pub(super) fn follow(
+        &mut self,
+        prepared: Prepared,
+        group: &CommitGroup,
+        batch: &mut TruthBatch,
+    ) {
+        put_group(batch, group.first, group.block.clone(), &prepared.head);
+        self.take_in(prepared);
+    }
+
+    /// Writes what [`Writer::follow`] has collected.
+    pub(super) fn commit_followed(&mut self, batch: &TruthBatch) -> Result<(), CommitError> {
+        if !batch.puts().is_empty() {
+            self.shared.engine.commit(batch)?;
+        }
+        // The bound of the lag holds here too: whoever hands over waits for the flush.
+        let deadline = Instant::now() + FOLLOW_WAIT;
+        self.make_room(0, deadline).map_err(CommitError::NotWritten)
+    }
+
     pub(super) fn absorb(&mut self, prepared: Prepared) -> Durable<Head> {
+        let head = self.take_in(prepared);
+        self.flush_when_full();
+        head
+    }
+
+    fn take_in(&mut self, prepared: Prepared) -> Durable<Head> {
         let Prepared { plan, head, tiles, touched, .. } = prepared;
         let entries = plan.entries_count() as u64;
         if let Some(filter) = &mut self.filter {
@@ -191,7 +223,6 @@ impl Writer {
         overlay.active.take_in(plan.delta, touched, entries);
         overlay.head = head;
         drop(overlay);
-        self.flush_when_full();
         Durable::new(head)
     }
 
@@ -266,6 +297,12 @@ impl Writer {
 
 pub(super) fn truth_batch(first: Seq, block: Vec<u8>, head: &Head) -> TruthBatch {
     let mut batch = TruthBatch::new();
+    put_group(&mut batch, first, block, head);
+    batch
+}
+
+/// Several groups may be in one batch: the last head stands.
+fn put_group(batch: &mut TruthBatch, first: Seq, block: Vec<u8>, head: &Head) {
     batch.put(TruthFamily::Blocks, codec::seq_key(first), block);
     batch.put(
         TruthFamily::Roots,
@@ -273,7 +310,6 @@ pub(super) fn truth_batch(first: Seq, block: Vec<u8>, head: &Head) -> TruthBatch
         codec::root_value(&head.root, head.time),
     );
     batch.put(TruthFamily::Meta, HEAD, codec::head_value(head));
-    batch
 }
 
 impl Source for Writer {

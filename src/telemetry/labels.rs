@@ -105,6 +105,8 @@ label! {
         Witnesses = "witnesses",
         /// Reads the store again.
         Verifier = "verifier",
+        /// Puts what is published into the archive.
+        Archiver = "archiver",
     }
 }
 
@@ -135,6 +137,16 @@ label! {
         Incomplete = "incomplete",
         /// It was due and could not begin: the ledger is not open, or nothing is published.
         NotRun = "not_run",
+    }
+}
+
+label! {
+    /// What became of a snapshot.
+    SnapshotOutcome("outcome") {
+        /// Handed over to its last byte.
+        Made = "made",
+        /// Not made, or not handed over whole.
+        Failed = "failed",
     }
 }
 
@@ -224,7 +236,7 @@ label! {
 
 label! {
     /// The two instances of RocksDB.
-    Instance("instance") {
+    Instance("store") {
         /// The log of the ledger.
         Truth = "truth",
         /// What follows from it.
@@ -305,5 +317,6 @@ mod tests {
         check::<Denial>();
         check::<VerifierFinding>();
         check::<UpstreamOutcome>();
+        check::<SnapshotOutcome>();
     }
 }

@@ -17,7 +17,7 @@ use prometheus::{
 use super::exemplars::{Exemplars, Latency, LatencyVec};
 use super::labels::{
     ActorName, Anomaly, Closed, Denial, Drill, DropReason, Instance, Label, Peer, Queue, RateScope,
-    Reload, Target, TlsReload, VerifierFinding, WitnessAnswer,
+    Reload, SnapshotOutcome, Target, TlsReload, VerifierFinding, WitnessAnswer,
 };
 use super::openmetrics;
 use super::stage::Trace;
@@ -85,6 +85,11 @@ metrics! {
     verifier_findings: Closed<VerifierFinding, IntCounter> = counter_of("verifier_findings_total", "Passes of the verifier over the published log that were not completed, by the reason");
     verifier_last_complete_pass: IntGauge = gauge("verifier_last_complete_pass_seconds", "Unix time at which the verifier last ended a pass and found nothing");
     verifier_position: IntGauge = gauge("verifier_position", "Last entry that the present pass of the verifier, or the last one, has verified");
+    archived_size: IntGauge = gauge("ledger_archived_size", "Entries that the archive has");
+    archive_lag: Gauge = float_gauge("archive_lag_seconds", "Age of the oldest published entry that the archive does not have, 0 when it has all");
+    archive_failures: IntCounter = counter("archive_failures_total", "Rounds of archiving that failed");
+    snapshots: Closed<SnapshotOutcome, IntCounter> = counter_of("snapshots_total", "Snapshots that were asked for");
+    snapshot_last_success: IntGauge = gauge("snapshot_last_success_seconds", "Unix time at which a snapshot was last handed over whole by this process");
     commit_latency: Latency = latency("ledger_commit_latency_seconds", "From the receipt of a request until it was durable");
     committer_batch_latency: Latency = latency("committer_batch_latency_seconds", "Time of the committer for one group");
     committer_lag: Gauge = float_gauge("committer_lag_seconds", "Age of the oldest request that is sequenced and not durable");

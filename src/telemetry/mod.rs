@@ -18,7 +18,8 @@ pub use exemplars::{Latency, LatencyVec};
 pub use handle::Telemetry;
 pub use labels::{
     ActorName, Anomaly, Closed, Denial, Drill, DropReason, Instance, Label, Peer, Queue, RateScope,
-    Reload, Target, TlsPlane, TlsReload, UpstreamOutcome, VerifierFinding, WitnessAnswer,
+    Reload, SnapshotOutcome, Target, TlsPlane, TlsReload, UpstreamOutcome, VerifierFinding,
+    WitnessAnswer,
 };
 pub use logs::{Guard, TelemetryError, init};
 pub use metrics::{LATENCY_SECONDS, Metrics};

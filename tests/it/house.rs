@@ -3,6 +3,7 @@
 
 mod arrows;
 pub mod docs;
+mod ops;
 mod shape;
 mod source;
 pub mod units;

@@ -59,6 +59,14 @@ impl Failing {
 }
 
 impl Engine for Failing {
+    fn directory(&self) -> Option<&std::path::Path> {
+        self.inner.directory()
+    }
+
+    fn checkpoint(&self, into: &std::path::Path) -> Result<(), StoreError> {
+        self.inner.checkpoint(into)
+    }
+
     fn durability(&self) -> Durability {
         self.inner.durability()
     }

@@ -185,6 +185,14 @@ impl State {
 }
 
 impl<E: Engine> Engine for Faulty<E> {
+    fn directory(&self) -> Option<&std::path::Path> {
+        self.inner.directory()
+    }
+
+    fn checkpoint(&self, into: &std::path::Path) -> Result<(), StoreError> {
+        self.inner.checkpoint(into)
+    }
+
     fn durability(&self) -> Durability {
         self.inner.durability()
     }

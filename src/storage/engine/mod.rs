@@ -19,6 +19,8 @@ mod contract;
 #[cfg(test)]
 pub(crate) mod sim;
 
+use std::path::Path;
+
 pub use batch::{DerivedBatch, DerivedChange, DerivedFamily, TruthBatch, TruthFamily};
 pub use error::{CommitError, NoRoom, Resource, StoreError};
 pub use failing::{Failing, FsyncFault};
@@ -217,6 +219,22 @@ pub trait Engine: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError::NoRoom`], or another error when it cannot be told.
     fn room(&self, bytes: u64) -> Result<(), StoreError>;
+
+    /// Where the engine keeps its files; `None` when it has none.
+    fn directory(&self) -> Option<&Path> {
+        None
+    }
+
+    /// Copies derived data and then truth, as each is at one moment, into the directory `into`, on the
+    /// same file system: table files are linked and not copied. Truth comes last, so that derived data in
+    /// the copy never goes beyond it; derived data that is damaged is left out. Commits go on meanwhile.
+    ///
+    /// # Errors
+    /// When there are no files, or they cannot be linked or flushed.
+    fn checkpoint(&self, into: &Path) -> Result<(), StoreError> {
+        let message = format!("nothing can be copied to {}", into.display());
+        Err(StoreError::Backend { verb: "copy, of an engine in memory,", message })
+    }
 
     /// How full the engine is, for the disk marks and the metrics.
     ///

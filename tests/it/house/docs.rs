@@ -229,7 +229,7 @@ fn links_broken(page: &Page) -> Vec<Finding> {
 /// Paths of this repository in backticks.
 fn files_missing(page: &Page) -> Vec<Finding> {
     const FOLDERS: &[&str] =
-        &["src/", "tests/", "docs/", "configs/", "scripts/", "systemd/", "benches/"];
+        &["src/", "tests/", "docs/", "configs/", "scripts/", "systemd/", "benches/", "ops/"];
     page.check(|text| {
         let is_ours = FOLDERS.iter().any(|folder| text.starts_with(folder));
         let is_plain = !text.contains(['*', ' ', '<']);

@@ -1,6 +1,7 @@
 //! The pipeline under faults and load: what is promised to those who wait, whatever falls over.
 
 mod admission;
+mod archives;
 mod bounds;
 mod crashes;
 mod drains;
@@ -20,7 +21,7 @@ use std::sync::{Arc, mpsc};
 use ron_ledger::actors::mode::SafeReason;
 use ron_ledger::actors::mode::{Mode, ModeCell};
 use ron_ledger::actors::pipeline::{
-    Answer, Parts, Pipeline, Services, Settings, SignedNotes, Watchers,
+    Answer, ArchiveTo, Parts, Pipeline, Services, Settings, SignedNotes, Watchers,
 };
 use ron_ledger::actors::probe::{Point, Probe};
 use ron_ledger::capability::{CachedVerifier, Keyring, Verifier};
@@ -61,6 +62,17 @@ fn node_of(
     watchers: Option<Watchers>,
     more: &[(&str, &str)],
 ) -> Node {
+    node_kept(engine, signed, watchers, None, more)
+}
+
+/// As [`node_of`], with an archive.
+fn node_kept(
+    engine: Arc<Faulty<MemoryEngine>>,
+    signed: SignedNotes,
+    watchers: Option<Watchers>,
+    archive: Option<ArchiveTo>,
+    more: &[(&str, &str)],
+) -> Node {
     let keys = Keys::new();
     let config = keys.config("micronode", &[&QUICK, more].concat());
     let verifier = Verifier::new(Keyring::open(&config.capabilities.keyring_dir).unwrap());
@@ -87,6 +99,7 @@ fn node_of(
         rules: ron_ledger::policy::Policy::default(),
         watchers,
         services: Services::default(),
+        archive,
         metrics: Metrics::new(),
         probe,
     };

@@ -3,6 +3,7 @@
 mod admin;
 mod amnesia;
 mod audits;
+mod backup;
 mod caps;
 mod certificates;
 mod command_line;
@@ -15,6 +16,8 @@ mod logs;
 mod orders;
 mod overload;
 mod policy;
+mod recover;
+mod s3;
 mod scrapes;
 mod starts;
 mod stops;

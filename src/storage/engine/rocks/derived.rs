@@ -113,6 +113,14 @@ impl Derived {
         self.run("read", is_damage, operation)
     }
 
+    /// Copies the instance as it is now. That it cannot be copied says nothing of what is there.
+    pub(super) fn copy(
+        &self,
+        operation: impl FnOnce(&DB) -> Result<(), rocksdb::Error>,
+    ) -> Result<(), StoreError> {
+        self.run("copy", |_| false, operation)
+    }
+
     /// Writes a batch, at the first try after a failure of the disk to an instance opened anew.
     pub(super) fn write(
         &self,

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
+use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{ColumnFamily, DB, DBRawIterator, FlushOptions, ReadOptions, WriteBatch, properties};
 
 use self::derived::Derived;
@@ -27,6 +28,10 @@ use super::{
     ScanLimit, StoreError, TruthBatch, TruthFamily, Usage,
 };
 use crate::storage::files::{self, DirLock};
+use crate::storage::staging::STAGING;
+
+/// What a copy may take beyond its links, in bytes: memtables that are flushed, and a copy of the log.
+const CHECKPOINT_ROOM: u64 = 256 << 20;
 
 /// The engine of a node that remembers.
 pub struct RocksEngine {
@@ -61,6 +66,8 @@ impl RocksEngine {
         let truth_dir = directory.join("truth");
         files::create_dir_private(directory)?;
         let lock = DirLock::acquire(directory)?;
+        // A snapshot that a killed process was making pins files that are long replaced.
+        files::remove_tree(&directory.join(STAGING))?;
         // RocksDB writes CURRENT last when it makes an instance.
         let truth_is_new = !truth_dir.join("CURRENT").exists();
         files::create_dir_private(&truth_dir)?;
@@ -278,6 +285,20 @@ impl Engine for RocksEngine {
 
     fn derived_is_damaged(&self) -> bool {
         self.derived.is_damaged()
+    }
+
+    fn directory(&self) -> Option<&Path> {
+        Some(&self.directory)
+    }
+
+    fn checkpoint(&self, into: &Path) -> Result<(), StoreError> {
+        // What the flushes below need must not come out of the reserve.
+        self.room(CHECKPOINT_ROOM)?;
+        let copy = |db: &DB, name| Checkpoint::new(db)?.create_checkpoint(into.join(name));
+        if !self.derived_is_damaged() {
+            self.derived.copy(|db| copy(db, "derived"))?;
+        }
+        copy(&self.truth, "truth").map_err(backend("copy truth of"))
     }
 
     fn room(&self, bytes: u64) -> Result<(), StoreError> {
