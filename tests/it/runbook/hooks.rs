@@ -176,7 +176,14 @@ pub fn without_rules(sandbox: &mut Sandbox) {
 
 /// The old copy that the page speaks of.
 pub fn old_copy(sandbox: &mut Sandbox) {
-    sandbox.must("mv /var/backups/ron-ledger-[0-9]* /var/backups/ron-ledger-1760000000");
+    stopped(sandbox);
+    sandbox.must("cp -a /var/lib/ron-ledger /var/backups/ron-ledger-1760000000");
+    started(sandbox);
+}
+
+/// What a restore leaves: here a copy of what there is.
+pub fn restored(sandbox: &mut Sandbox) {
+    sandbox.must("cp -a /var/lib/ron-ledger /var/lib/ron-ledger-new");
 }
 
 /// A new name, and no keys for it yet.

@@ -62,7 +62,7 @@ fn rows_of_trouble_are_told_as_they_say() {
         "a client with another schema",
         TOKEN,
         &unknown,
-        &["unknown_kind", "Gift", " 400"],
+        &["unknown_kind", "batch[0].kind", " 400"],
         series,
     );
     let series = "auth_failures_total";
