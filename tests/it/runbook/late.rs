@@ -1,7 +1,7 @@
 //! The manifest: from the certificates to the drills.
 
 use super::hooks;
-use super::step::{Chapter, Step, ends, held_by, serves};
+use super::step::{Chapter, Step, cannot, ends, held_by, serves};
 
 pub fn chapters() -> Vec<Chapter> {
     vec![
@@ -189,17 +189,17 @@ fn snapshots() -> Vec<Step> {
             .leaves("ledger.vkey", "ledger.example/1+"),
         held_by(
             "ron-ledgerctl snapshot create --out /var/backups/ron-ledger --keep 14 --vkey ledger.vkey",
-            COPIES,
+            DAMAGED,
         ),
         held_by(
             "ron-ledgerctl snapshot list --dir /var/backups/ron-ledger --vkey ledger.vkey",
-            COPIES,
+            DAMAGED,
         ),
         held_by(
             "ron-ledgerctl snapshot verify --in /var/backups/ron-ledger/monday.tar.zst --vkey ledger.vkey",
             DAMAGED,
         ),
-        held_by("ron-ledgerctl snapshot prune --dir /var/backups/ron-ledger --keep 14", COPIES),
+        held_by("ron-ledgerctl snapshot prune --dir /var/backups/ron-ledger --keep 14", DAMAGED),
         cannot("systemctl enable --now ron-ledger-snapshot.timer", TIMERS),
     ]
 }

@@ -117,3 +117,25 @@ fn readiness_says_in_words_what_bars_writes() {
     assert!(metric(&sandbox, "ledger_ingress_locked") > 0.5);
     sandbox.must("ron-ledgerctl ingress unlock && systemctl stop ron-ledger");
 }
+
+/// Of a macronode: a ledger that forgets has no archive.
+#[cfg(feature = "rocks")]
+#[test]
+fn an_archive_that_does_not_answer_is_told_and_writes_go_on() {
+    let sandbox = node();
+    sandbox.must("mkdir /var/backups/archive && systemctl stop ron-ledger");
+    let config = sandbox.read("/etc/ron/ledger.toml");
+    let url = sandbox.place("file:///var/backups/archive");
+    let archive = format!("[archive]\nurl = \"{url}\"\ninterval = \"1s\"\n");
+    sandbox.write("/etc/ron/ledger.toml", &format!("{config}\n{archive}"));
+    sandbox.must(
+        "systemctl start ron-ledger && rm -r /var/backups/archive && touch /var/backups/archive",
+    );
+    let told = "curl -s http://127.0.0.1:9909/readyz | grep 'the archive is behind'";
+    let told =
+        sandbox.must(&format!("for i in {{1..200}}; do {told} && exit; sleep 0.1; done; exit 1"));
+    assert!(told.contains("\"ready\":true") && told.contains("\"degraded\":true"), "{told}");
+    assert!(metric(&sandbox, "archive_failures_total") > 0.0);
+    assert!(post(&sandbox, TOKEN, &whole(&sandbox)).contains("replayed"));
+    sandbox.must("systemctl stop ron-ledger");
+}
