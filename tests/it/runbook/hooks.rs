@@ -122,8 +122,8 @@ pub fn put_back(sandbox: &mut Sandbox) {
 
 /// Writes pass, whatever the commands above have done.
 pub fn unbarred(sandbox: &mut Sandbox) {
-    sandbox.must("ron-ledgerctl safe-mode clear || true");
-    started(sandbox);
+    sandbox.must("systemctl start ron-ledger && (ron-ledgerctl safe-mode clear || true)");
+    until_ready(sandbox);
 }
 
 /// TLS on the API, and an authority that has signed for an operator.

@@ -16,11 +16,15 @@ fn node() -> Sandbox {
     sandbox
 }
 
-/// The value of a series; 0 before it has counted anything.
+/// The sum of the series of this name; 0 before one has counted anything.
 fn metric(sandbox: &Sandbox, series: &str) -> f64 {
     let text = sandbox.must("curl -s http://127.0.0.1:9909/metrics");
-    let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-    value.map_or(0.0, |value| value.parse().unwrap())
+    let values = text.lines().filter_map(|line| {
+        let (name, value) = line.rsplit_once(' ')?;
+        let is_of = |rest: &str| rest.is_empty() || rest.starts_with('{');
+        name.strip_prefix(series).filter(|rest| is_of(rest)).and(value.parse::<f64>().ok())
+    });
+    values.sum()
 }
 
 fn readyz(sandbox: &Sandbox) -> String {

@@ -234,9 +234,10 @@ fn file_of(test: &str) -> String {
     found.flatten().next().unwrap_or_else(|| panic!("no file of {test}"))
 }
 
-/// The names of metrics in a text; tests in the same process know them without their unit.
+/// The names of metrics in a text. A setting may be called as one is, after its section and a dot.
 fn metrics_of(text: &str) -> Vec<&'static str> {
-    let words: Vec<&str> = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+    let words: Vec<&str> =
+        text.split(|c: char| !c.is_ascii_alphanumeric() && !"_.".contains(c)).collect();
     Metrics::NAMES.iter().filter(|name| words.contains(name)).copied().collect()
 }
 
