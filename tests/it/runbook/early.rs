@@ -35,7 +35,7 @@ fn install() -> Vec<Step> {
         ),
         ends("install -m 644 configs/macronode.toml /etc/ron/ledger.toml", "")
             .leaves("/etc/ron/ledger.toml", "origin"),
-        ends("install -m 644 systemd/ron-ledger.service /etc/systemd/system/", "")
+        ends("install -m 644 systemd/* /etc/systemd/system/", "")
             .leaves("/etc/systemd/system/ron-ledger.service", "ExecStart="),
     ]
 }

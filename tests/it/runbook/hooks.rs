@@ -122,8 +122,8 @@ pub fn put_back(sandbox: &mut Sandbox) {
 
 /// Writes pass, whatever the commands above have done.
 pub fn unbarred(sandbox: &mut Sandbox) {
-    sandbox.must("ron-ledgerctl safe-mode clear || true");
-    started(sandbox);
+    sandbox.must("systemctl start ron-ledger && (ron-ledgerctl safe-mode clear || true)");
+    until_ready(sandbox);
 }
 
 /// TLS on the API, and an authority that has signed for an operator.
@@ -176,7 +176,14 @@ pub fn without_rules(sandbox: &mut Sandbox) {
 
 /// The old copy that the page speaks of.
 pub fn old_copy(sandbox: &mut Sandbox) {
-    sandbox.must("mv /var/backups/ron-ledger-[0-9]* /var/backups/ron-ledger-1760000000");
+    stopped(sandbox);
+    sandbox.must("cp -a /var/lib/ron-ledger /var/backups/ron-ledger-1760000000");
+    started(sandbox);
+}
+
+/// What a restore leaves: here a copy of what there is.
+pub fn restored(sandbox: &mut Sandbox) {
+    sandbox.must("cp -a /var/lib/ron-ledger /var/lib/ron-ledger-new");
 }
 
 /// A new name, and no keys for it yet.

@@ -1,7 +1,7 @@
 //! The manifest: from the certificates to the drills.
 
 use super::hooks;
-use super::step::{Chapter, Step, ends, held_by, serves};
+use super::step::{Chapter, Step, cannot, ends, held_by, serves};
 
 pub fn chapters() -> Vec<Chapter> {
     vec![
@@ -13,7 +13,9 @@ pub fn chapters() -> Vec<Chapter> {
         ("Keys and capabilities", keys()),
         ("Proofs for auditors", proofs()),
         ("Witnesses", witnesses()),
-        ("Backup and restore", backup()),
+        ("Snapshots", snapshots()),
+        ("The archive", archive()),
+        ("Restore", restore()),
         ("Upgrade", upgrade()),
         ("Audit", audit()),
         ("Drills", drills()),
@@ -174,11 +176,64 @@ fn witnesses() -> Vec<Step> {
     ]
 }
 
-fn backup() -> Vec<Step> {
+const COPIES: &str = "whole::backup::a_snapshot_and_the_archive_after_it_are_the_ledger_again";
+const DAMAGED: &str =
+    "whole::backup::a_snapshot_that_is_damaged_or_anothers_is_refused_and_says_where";
+const STORE: &str = "whole::s3::an_archive_in_an_object_store_grows_over_restarts_and_comes_back";
+const TIMERS: &str = "timers of systemd have no stand-in; house::units reads the units";
+
+fn snapshots() -> Vec<Step> {
     vec![
+        ends("ron-ledgerctl key show --config /etc/ron/ledger.toml > ledger.vkey", "")
+            .durable()
+            .leaves("ledger.vkey", "ledger.example/1+"),
+        held_by(
+            "ron-ledgerctl snapshot create --out /var/backups/ron-ledger --keep 14 --vkey ledger.vkey",
+            DAMAGED,
+        ),
+        held_by(
+            "ron-ledgerctl snapshot list --dir /var/backups/ron-ledger --vkey ledger.vkey",
+            DAMAGED,
+        ),
+        held_by(
+            "ron-ledgerctl snapshot verify --in /var/backups/ron-ledger/monday.tar.zst --vkey ledger.vkey",
+            DAMAGED,
+        ),
+        held_by("ron-ledgerctl snapshot prune --dir /var/backups/ron-ledger --keep 14", DAMAGED),
+        cannot("systemctl enable --now ron-ledger-snapshot.timer", TIMERS),
+    ]
+}
+
+fn archive() -> Vec<Step> {
+    vec![
+        held_by("ron-ledgerctl archive status --url s3://backups/ledger --vkey ledger.vkey", STORE),
+        held_by("ron-ledgerctl archive verify --url s3://backups/ledger --vkey ledger.vkey", STORE),
+        cannot("systemctl enable --now ron-ledger-archive-verify.timer", TIMERS),
+    ]
+}
+
+fn restore() -> Vec<Step> {
+    vec![
+        held_by(
+            "ron-ledgerctl snapshot restore --in monday.tar.zst --archive s3://backups/ledger --vkey ledger.vkey \
+             --data-dir /var/lib/ron-ledger-new",
+            COPIES,
+        ),
         ends("systemctl stop ron-ledger", "").logs("drained"),
-        ends("cp -a /var/lib/ron-ledger /var/backups/ron-ledger-$(date +%s)", ""),
+        ends("mv /var/lib/ron-ledger /var/lib/ron-ledger-old", "").before(hooks::restored),
+        ends("mv /var/lib/ron-ledger-new /var/lib/ron-ledger", ""),
+        ends("chown -R ron-ledger:ron-ledger /var/lib/ron-ledger", ""),
         ends("systemctl start ron-ledger", "").logs("ready=1"),
+        held_by(
+            "ron-ledgerctl snapshot restore --archive s3://backups/ledger --to-time 2026-01-31T23:59:59Z \
+             --vkey ledger.vkey --data-dir /var/lib/ron-ledger-new",
+            COPIES,
+        ),
+        held_by(
+            "ron-ledgerctl snapshot restore --archive s3://backups/ledger --to-seq 100000 \
+             --vkey ledger.vkey --data-dir /var/lib/ron-ledger-new",
+            STORE,
+        ),
         serves(
             "runuser -u ron-ledger -- ron-ledgerd --config /etc/ron/ledger.toml --at-least checkpoint.note",
             "ready=1",

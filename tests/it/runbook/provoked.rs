@@ -16,11 +16,15 @@ fn node() -> Sandbox {
     sandbox
 }
 
-/// The value of a series; 0 before it has counted anything.
+/// The sum of the series of this name; 0 before one has counted anything.
 fn metric(sandbox: &Sandbox, series: &str) -> f64 {
     let text = sandbox.must("curl -s http://127.0.0.1:9909/metrics");
-    let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-    value.map_or(0.0, |value| value.parse().unwrap())
+    let values = text.lines().filter_map(|line| {
+        let (name, value) = line.rsplit_once(' ')?;
+        let is_of = |rest: &str| rest.is_empty() || rest.starts_with('{');
+        name.strip_prefix(series).filter(|rest| is_of(rest)).and(value.parse::<f64>().ok())
+    });
+    values.sum()
 }
 
 fn readyz(sandbox: &Sandbox) -> String {
@@ -62,7 +66,7 @@ fn rows_of_trouble_are_told_as_they_say() {
         "a client with another schema",
         TOKEN,
         &unknown,
-        &["unknown_kind", "Gift", " 400"],
+        &["unknown_kind", "batch[0].kind", " 400"],
         series,
     );
     let series = "auth_failures_total";
@@ -116,4 +120,26 @@ fn readiness_says_in_words_what_bars_writes() {
     assert!(answer.contains("ingress_locked") && answer.ends_with(" 503"), "{answer}");
     assert!(metric(&sandbox, "ledger_ingress_locked") > 0.5);
     sandbox.must("ron-ledgerctl ingress unlock && systemctl stop ron-ledger");
+}
+
+/// Of a macronode: a ledger that forgets has no archive.
+#[cfg(feature = "rocks")]
+#[test]
+fn an_archive_that_does_not_answer_is_told_and_writes_go_on() {
+    let sandbox = node();
+    sandbox.must("mkdir /var/backups/archive && systemctl stop ron-ledger");
+    let config = sandbox.read("/etc/ron/ledger.toml");
+    let url = sandbox.place("file:///var/backups/archive");
+    let archive = format!("[archive]\nurl = \"{url}\"\ninterval = \"1s\"\n");
+    sandbox.write("/etc/ron/ledger.toml", &format!("{config}\n{archive}"));
+    sandbox.must(
+        "systemctl start ron-ledger && rm -r /var/backups/archive && touch /var/backups/archive",
+    );
+    let told = "curl -s http://127.0.0.1:9909/readyz | grep 'the archive is behind'";
+    let told =
+        sandbox.must(&format!("for i in {{1..200}}; do {told} && exit; sleep 0.1; done; exit 1"));
+    assert!(told.contains("\"ready\":true") && told.contains("\"degraded\":true"), "{told}");
+    assert!(metric(&sandbox, "archive_failures_total") > 0.0);
+    assert!(post(&sandbox, TOKEN, &whole(&sandbox)).contains("replayed"));
+    sandbox.must("systemctl stop ron-ledger");
 }

@@ -34,6 +34,7 @@ const BARRED: &str = "runbook::provoked::readiness_says_in_words_what_bars_write
 const BALLAST: &str = "faults::ballast::a_filled_disk_is_told_and_freed_whoever_is_killed";
 const FULL_DISK: &str = "faults::full::a_full_disk_refuses_writes_and_goes_on_when_there_is_room";
 const DAMAGE: &str = "pipeline::verifier::each_kind_of_damage_is_found_and_stops_writes";
+const ARCHIVE: &str = "runbook::provoked::an_archive_that_does_not_answer_is_told_and_writes_go_on";
 const PANICS: &str = "whole::drills::an_actor_that_panics_is_up_again_and_nothing_is_lost";
 const KILLS: &str = "whole::drills::a_kill_at_each_targets_point_loses_nothing";
 const SLOW: &str = "whole::drills::slow_connections_are_cut_and_others_do_not_notice";
@@ -78,6 +79,7 @@ const ROWS: &[Row] = &[
         &["pipeline::order::all_that_is_not_durable_counts_and_a_full_queue_says_busy"],
     ),
     ("`the disk is", &[FULL_DISK]),
+    ("`the archive is behind`", &[ARCHIVE]),
     (
         "`the wall clock stepped",
         &[
@@ -232,9 +234,10 @@ fn file_of(test: &str) -> String {
     found.flatten().next().unwrap_or_else(|| panic!("no file of {test}"))
 }
 
-/// The names of metrics in a text; tests in the same process know them without their unit.
+/// The names of metrics in a text. A setting may be called as one is, after its section and a dot.
 fn metrics_of(text: &str) -> Vec<&'static str> {
-    let words: Vec<&str> = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+    let words: Vec<&str> =
+        text.split(|c: char| !c.is_ascii_alphanumeric() && !"_.".contains(c)).collect();
     Metrics::NAMES.iter().filter(|name| words.contains(name)).copied().collect()
 }
 

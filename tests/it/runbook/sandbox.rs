@@ -42,8 +42,10 @@ impl Sandbox {
             ports.iter().map(|port| port.local_addr().unwrap().to_string()).collect();
         let [api, metrics, admin, witness] = &addrs[..] else { unreachable!("four were taken") };
         let owner = format!("-o {} -g {}", me().0, me().1);
+        let group = format!("{}:{}", me().0, me().1);
         let mut places: Vec<(String, String)> = [
             ("-o ron-ledger -g ron-ledger", owner.as_str()),
+            ("ron-ledger:ron-ledger", group.as_str()),
             ("127.0.0.1:5082", api),
             ("10.0.0.8:5082", api),
             ("127.0.0.1:9909", metrics),
