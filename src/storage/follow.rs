@@ -31,7 +31,7 @@ pub enum FollowError {
 /// A ledger that takes groups, and no requests.
 pub struct Follower {
     writer: Writer,
-    store: Store,
+    store: Arc<Store>,
     // After the writer: fields drop in order.
     _lease: Lease,
 }
@@ -51,7 +51,17 @@ impl Follower {
         let stored = engine.truth_get(TruthFamily::Meta, GENESIS)?;
         let stored = stored.map(|bytes| Genesis::from_bytes(&bytes)).transpose()?;
         let genesis = genesis.or(stored).ok_or(super::genesis::GenesisError::Unreadable)?;
-        let store = Store::open(engine, genesis, options)?;
+        Self::of(Arc::new(Store::open(engine, genesis, options)?), signed)
+    }
+
+    /// Recovers a store that is open. `signed` is a checkpoint that it must contain.
+    ///
+    /// # Errors
+    /// As [`Follower::open`].
+    ///
+    /// # Panics
+    /// As [`Store::writer`].
+    pub fn of(store: Arc<Store>, signed: Option<&Anchor>) -> Result<Self, RecoverError> {
         let (writer, _lease) = store.writer(signed)?;
         Ok(Follower { writer, store, _lease })
     }
