@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::codec::Head;
-use super::engine::{CommitError, Engine, TruthBatch, TruthFamily};
+use super::engine::{CommitError, Engine, TruthBatch};
 use super::genesis::Genesis;
 use super::groups::CommitGroup;
 use super::reader::Reader;
 use super::recovery::plan_again;
-use super::store::{Anchor, GENESIS, Lease, RecoverError, Store, StoreOptions};
+use super::store::{Anchor, Lease, RecoverError, Store, StoreOptions};
 use super::writer::Writer;
 use crate::accumulator::Hash;
 
@@ -48,8 +48,7 @@ impl Follower {
         signed: Option<&Anchor>,
         options: StoreOptions,
     ) -> Result<Self, RecoverError> {
-        let stored = engine.truth_get(TruthFamily::Meta, GENESIS)?;
-        let stored = stored.map(|bytes| Genesis::from_bytes(&bytes)).transpose()?;
+        let stored = Store::made_with(&*engine)?;
         let genesis = genesis.or(stored).ok_or(super::genesis::GenesisError::Unreadable)?;
         Self::of(Arc::new(Store::open(engine, genesis, options)?), signed)
     }

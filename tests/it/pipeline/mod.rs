@@ -100,6 +100,7 @@ fn node_kept(
         watchers,
         services: Services::default(),
         archive,
+        follow: None,
         metrics: Metrics::new(),
         probe,
     };
