@@ -45,7 +45,8 @@ pub enum Order {
 
 pub(super) struct Admin {
     pub(super) mode: ModeCell,
-    pub(super) committer: Door<Committer>,
+    /// None on a node that follows another one.
+    pub(super) committer: Option<Door<Committer>>,
     pub(super) capabilities: Arc<CachedVerifier>,
     /// None: revocations end with the process.
     pub(super) revoked_file: Option<RevokedFile>,
@@ -79,7 +80,12 @@ impl Handler<Seated<Command>> for Admin {
             Order::IngressLock => Event::IngressLock,
             Order::IngressUnlock => Event::IngressUnlock,
             Order::SafeModeClear { has_verified } => {
-                let committer = self.committer.clone();
+                let Some(committer) = self.committer.clone() else {
+                    // Nobody verifies here but a restart.
+                    let outcome = self.mode.apply(Event::OperatorClear { verified: false });
+                    let _ = done.send(outcome);
+                    return;
+                };
                 let hand_over = async move {
                     let _in_hand = seat;
                     if let Some(place) = committer.reserve().await {

@@ -303,7 +303,8 @@ impl Work {
     /// The archive, which is begun where there is none.
     async fn opened(&self) -> Result<Archive, RoundError> {
         let genesis = self.reader.genesis();
-        let note = self.signed.attest(&genesis_statement(genesis)).encode();
+        let note = self.signed.attest(&genesis_statement(genesis));
+        let note = note.ok_or(RoundError::Unsigned(0))?.encode();
         // Whoever is second finds the first one's.
         self.target.create(GENESIS, note.into_bytes()).await?;
         let keys = self.signed.known_keys().to_vec();
@@ -340,7 +341,8 @@ impl Work {
         let note = note.ok_or(RoundError::Unsigned(size))?.to_string();
         let draft = Draft::new(self.signed.origin(), &groups, place.previous, note)?;
         drop(groups);
-        let manifest = self.signed.attest(&draft.statement()).encode();
+        let manifest = self.signed.attest(&draft.statement());
+        let manifest = manifest.ok_or(RoundError::Unsigned(size))?.encode();
         let digest: Hash = crate::backup::archive::sha256(manifest.as_bytes());
         let Draft { manifest: said, object } = draft;
         // Named by its digest: what is there already is the same.

@@ -193,13 +193,7 @@ impl Committer {
                 if error.is_gap() {
                     self.deps.metrics.seq_gap_detected.inc();
                 }
-                self.note(match error {
-                    // Nothing is wrong with what was read. What is known of the disk is not enough
-                    // to go on, and an engine that has failed writes no more: `recovering` stands
-                    // until the process has restarted.
-                    RecoverError::Tail(_) => Event::WriteUnknown,
-                    _ => Event::RecoveryFailed(fault_of(&error)),
-                });
+                event_of(&error).into_iter().for_each(|event| self.note(event));
             }
         }
     }
@@ -389,6 +383,18 @@ fn stages_of(tickets: &[Sequenced], name: &'static str) -> Stages {
 fn tell(stages: &mut Stages, first_seq: u64, entries: u64) {
     stages.set("ledger.seq", first_seq as i64);
     stages.set("ledger.batch_size", entries as i64);
+}
+
+/// What a recovery that has failed means for the mode.
+pub(super) fn event_of(error: &RecoverError) -> Option<Event> {
+    match error {
+        // `recovering` stands until the process has ended.
+        RecoverError::Stopped => None,
+        // Nothing is wrong with what was read. What is known of the disk is not enough to go on, and an
+        // engine that has failed writes no more: `recovering` stands until the process has restarted.
+        RecoverError::Tail(_) => Some(Event::WriteUnknown),
+        _ => Some(Event::RecoveryFailed(fault_of(error))),
+    }
 }
 
 fn fault_of(error: &RecoverError) -> Fault {

@@ -8,7 +8,7 @@ use prometheus::{Counter, IntCounter};
 
 use super::breaker::{BreakerHandle, Phase};
 use super::door::Door;
-use super::pipeline::Pipeline;
+use super::pipeline::{Pipeline, Role};
 use super::prevalidator::unix_ms;
 use super::upstreams::label_of;
 use crate::capability::KEY_AGE_MS_MAX;
@@ -22,14 +22,15 @@ impl Pipeline {
         let metrics = &inner.metrics;
         // What is set from a difference must not be set by two at once.
         let _one_at_a_time = inner.measuring.lock();
-        let doors = &inner.doors;
-        let preval: usize = doors.pool.iter().map(Door::depth).sum();
-        for (queue, depth) in [
-            (Queue::Ingress, doors.ingress.depth()),
-            (Queue::Preval, preval),
-            (Queue::Commit, doors.sequencer.depth()),
-        ] {
-            metrics.queue_depth.of(queue).set(depth as i64);
+        if let Role::Writes(doors) = &inner.role {
+            let preval: usize = doors.pool.iter().map(Door::depth).sum();
+            for (queue, depth) in [
+                (Queue::Ingress, doors.ingress.depth()),
+                (Queue::Preval, preval),
+                (Queue::Commit, doors.sequencer.depth()),
+            ] {
+                metrics.queue_depth.of(queue).set(depth as i64);
+            }
         }
         let used = inner.budget.used();
         metrics.inflight_requests.set(used.requests as i64);

@@ -17,7 +17,8 @@ use crate::storage::reader::Reader;
 
 impl Pipeline {
     /// The signed note of the first `size` entries. There is one for the newest signed size and for
-    /// each smaller one at which a commit group ends, and for 0; `None` for every other size.
+    /// each smaller one at which a commit group ends, and for 0; `None` for every other size. A node
+    /// that signs nothing has the newest alone.
     ///
     /// # Errors
     /// [`ReadError`]; `Damaged` when the newest signed tree does not begin with the stored root.
@@ -52,5 +53,6 @@ pub(super) fn note_of(
         return Err(Damaged("root").into());
     }
     let checkpoint = Checkpoint::new(signed.origin(), size, root);
-    Ok(checkpoint.ok().map(|checkpoint| signed.sign(&checkpoint).encode().into()))
+    let note = checkpoint.ok().and_then(|checkpoint| signed.sign(&checkpoint));
+    Ok(note.map(|note| note.encode().into()))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use actix::ArbiterHandle;
+use actix::{Actor, ArbiterHandle, Context, Handler};
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
@@ -18,12 +18,14 @@ use super::breaker::Target;
 use super::budget::Budget;
 use super::committer::{Committer, Settle};
 use super::disk::{Disk, Pressure};
-use super::door::{Door, Refused};
+use super::door::{Door, Refused, Seated};
+use super::followed::Followed;
+use super::follower::Follower;
 use super::ingress::Ingress;
 use super::mode::{Event, IllegalMove, Mode, ModeCell};
 use super::prevalidator::Prevalidator;
 use super::publisher::{Finish, RootPublisher};
-use super::refusal::{busy, draining};
+use super::refusal::{busy, draining, follower};
 use super::report::{ActorReport, Observer};
 use super::sequencer::Sequencer;
 use super::supervise::{End, Supervision};
@@ -40,16 +42,18 @@ use crate::telemetry::{Metrics, Queue, Trace};
 pub use super::admin::Order;
 pub use super::archiver::ArchiveTo;
 pub use super::disk::Marks;
+pub use super::followed::FollowFrom;
 pub use super::guard::Guard;
 pub use super::limits::{CAPABILITY_BUCKETS_MAX, Limits, RATE_MAX, Rates};
 pub use super::publisher::Published;
 pub use super::revoking::{RevokeError, RevokedFile, RevokedFileError};
+pub use super::settings::Settings;
 pub use super::signed::{LogKeys, SIGNED_FILE, SignedError, SignedNotes};
 pub use super::snapshots::SnapshotsError;
 pub use super::ticket::{Answer, Bearer, Submission};
 pub use super::upstreams::{Services, UpstreamReport};
 pub use super::verifier::Pace;
-pub use super::wiring::{Parts, Settings};
+pub use super::wiring::Parts;
 pub use super::witnesses::Watchers;
 
 /// What a drain keeps for the last root when derived data takes all of its time to flush.
@@ -64,11 +68,11 @@ const STOP_GRACE: Duration = Duration::from_millis(500);
 /// How ready the ledger is, for probes and operators.
 #[derive(Clone, Debug)]
 pub struct Readiness {
-    /// Takes writes.
+    /// Takes writes; of a node that follows, has had all that is archived, and goes on.
     pub ready: bool,
     /// Every actor gets on with its work, or is being restarted.
     pub live: bool,
-    /// `ready`, or what bars writes.
+    /// `ready`, or what bars writes; of a node that follows, how it does.
     pub mode: String,
     /// In words, when something is not as it should be.
     pub reason: Option<String>,
@@ -100,11 +104,19 @@ pub(super) struct Doors {
     pub(super) sequencer: Door<Sequencer>,
     pub(super) committer: Door<Committer>,
     pub(super) publisher: Door<RootPublisher>,
-    pub(super) admin: Door<Admin>,
+}
+
+/// What the node does with the ledger.
+pub(super) enum Role {
+    /// It takes requests.
+    Writes(Doors),
+    /// It takes what another node has archived.
+    Follows { door: Door<Follower>, followed: Arc<Followed> },
 }
 
 pub(super) struct Inner {
-    pub(super) doors: Doors,
+    pub(super) role: Role,
+    pub(super) admin: Door<Admin>,
     pub(super) cares: Vec<Supervision>,
     pub(super) observers: Mutex<Vec<Observer>>,
     pub(super) measuring: Mutex<()>,
@@ -141,7 +153,8 @@ impl Pipeline {
     /// closes without one means that the outcome is unknown.
     ///
     /// # Errors
-    /// `busy` when the budget or the door is full, `draining` when the door is closed.
+    /// `busy` when the budget or the door is full, `draining` when the door is closed, `follower` when
+    /// the node follows another one.
     pub fn submit(&self, submission: Submission) -> Result<oneshot::Receiver<Arc<Answer>>, Reject> {
         self.submit_in(Trace::none(), submission)
     }
@@ -156,12 +169,13 @@ impl Pipeline {
         submission: Submission,
     ) -> Result<oneshot::Receiver<Arc<Answer>>, Reject> {
         let inner = &*self.inner;
+        let Role::Writes(doors) = &inner.role else { return Err(follower()) };
         let Some(held) = inner.budget.try_take(submission.body_bytes as u64) else {
             inner.metrics.busy_rejections.of(Queue::Ingress).inc();
             return Err(busy());
         };
         let (sender, answer) = oneshot::channel();
-        match inner.doors.ingress.offer(Arrival { submission, sender, held, trace }) {
+        match doors.ingress.offer(Arrival { submission, sender, held, trace }) {
             Ok(()) => Ok(answer),
             Err(Refused::Full(_)) => {
                 inner.metrics.busy_rejections.of(Queue::Ingress).inc();
@@ -258,7 +272,9 @@ impl Pipeline {
         let (bar, is_ingress_locked) = (mode.bar(), mode.is_ingress_locked());
         let stuck = actors.iter().find(|actor| actor.is_stuck(now, inner.stuck_after));
         let down = actors.iter().find(|actor| !actor.is_live(now, inner.stuck_after));
-        let is_away = |target: &Target| !inner.upstreams.is_ready(*target);
+        let followed = inner.followed();
+        let is_asked = |target: &Target| followed.is_none() || *target == Target::Kms;
+        let is_away = |target: &Target| is_asked(target) && !inner.upstreams.is_ready(*target);
         let away: Vec<Target> = Target::ALL.into_iter().filter(is_away).collect();
         let backpressure_ok = actors.iter().all(|actor| {
             actor.depth * 100 <= actor.capacity * BACKPRESSURE_PERCENT || actor.capacity < 5
@@ -267,6 +283,7 @@ impl Pipeline {
         let clock_ok = !inner.clock_suspect.load(Ordering::Relaxed);
         let amiss = [
             bar.map(|bar| format!("writes are barred: {}", name_of(bar))),
+            followed.and_then(Followed::amiss),
             down.map(|actor| format!("{} is {}", actor.name, actor.state.as_str())),
             (!away.is_empty()).then(|| does_not_answer(&away)),
             (!backpressure_ok).then(|| "a queue is nearly full".to_owned()),
@@ -280,11 +297,12 @@ impl Pipeline {
         let reason = amiss.into_iter().flatten().next();
         Readiness {
             ready: bar.is_none()
+                && followed.is_none_or(Followed::is_ready)
                 && down.is_none()
                 && away.is_empty()
                 && pressure != Pressure::Refusing,
             live: stuck.is_none(),
-            mode: bar.map_or_else(|| "ready".to_owned(), name_of),
+            mode: bar.map_or_else(|| followed.map_or("ready", Followed::name).to_owned(), name_of),
             degraded: reason.is_some(),
             reason,
             is_ingress_locked,
@@ -299,10 +317,15 @@ impl Pipeline {
         }
     }
 
+    /// Whether it takes what another node has archived, and nothing else.
+    pub fn follows(&self) -> bool {
+        self.inner.followed().is_some()
+    }
+
     /// Gives an order to the admin actor and waits for its outcome; `None` when nobody answers.
     pub async fn order(&self, order: Order) -> Option<Result<Mode, IllegalMove>> {
         let (done, outcome) = oneshot::channel();
-        self.inner.doors.admin.offer(Command { order, done }).ok()?;
+        self.inner.admin.offer(Command { order, done }).ok()?;
         outcome.await.ok()
     }
 
@@ -356,30 +379,47 @@ impl Pipeline {
 }
 
 impl Inner {
+    fn followed(&self) -> Option<&Followed> {
+        match &self.role {
+            Role::Writes(_) => None,
+            Role::Follows { followed, .. } => Some(followed),
+        }
+    }
+
     /// Empties the doors from the front to the back. Whoever is behind finds nobody in front.
     async fn empty(&self, deadline: Instant) {
-        let doors = &self.doors;
+        let doors = match &self.role {
+            Role::Writes(doors) => doors,
+            Role::Follows { door, .. } => return settle(door, deadline).await,
+        };
         doors.ingress.drain().await;
         for door in &doors.pool {
             door.drain().await;
         }
         doors.sequencer.drain().await;
-        // From a place: a full door would skip what must come last.
-        if let Some(place) = doors.committer.reserve().await {
-            let (done, settled) = oneshot::channel();
-            // What cannot be flushed, as on a full disk, must leave time for those behind.
-            let deadline = deadline.checked_sub(AFTER_SETTLE).unwrap_or(deadline);
-            if place.offer(Settle { deadline, done }).is_ok() {
-                drop(settled.await);
-            }
-        }
-        doors.committer.drain().await;
+        // What cannot be flushed, as on a full disk, must leave time for those behind.
+        settle(&doors.committer, deadline.checked_sub(AFTER_SETTLE).unwrap_or(deadline)).await;
         if let Some(place) = doors.publisher.reserve().await {
             // Refused when the publisher is gone for good: then nothing more is signed.
             drop(place.offer(Finish));
         }
         doors.publisher.drain().await;
     }
+}
+
+/// Flushes what is behind a door, and empties it.
+async fn settle<A>(door: &Door<A>, deadline: Instant)
+where
+    A: Handler<Seated<Settle>, Result = ()> + Actor<Context = Context<A>>,
+{
+    // From a place: a full door would skip what must come last.
+    if let Some(place) = door.reserve().await {
+        let (done, settled) = oneshot::channel();
+        if place.offer(Settle { deadline, done }).is_ok() {
+            drop(settled.await);
+        }
+    }
+    door.drain().await;
 }
 
 /// So many actors did not end by the deadline.

@@ -82,6 +82,12 @@ points! {
     ArchiverTimer = "archiver_timer",
     /// A round with the archive has ended, and nothing follows from it yet.
     ArchiverAnswered = "archiver_answered",
+    /// The follower begins a life.
+    FollowerStarted = "follower_started",
+    /// Its timer has come round.
+    FollowerTimer = "follower_timer",
+    /// A segment of the archive was read, and nothing of it is taken yet.
+    FollowerAnswered = "follower_answered",
     /// A breaker begins a life, before it follows the state that it published.
     BreakerStarted = "breaker_started",
     /// A breaker has a report in hand.

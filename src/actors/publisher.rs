@@ -180,7 +180,7 @@ impl RootPublisher {
             {
                 self.state.is_outdated = last
                     .as_ref()
-                    .is_some_and(|(last, note)| self.deps.signed.sign(last).encode() != *note);
+                    .is_some_and(|(last, note)| self.signed(last).is_some_and(|now| now != *note));
                 self.state.last = last.map(|(last, _)| last);
                 self.state.is_checked = true;
                 self.note(Event::CheckPassed(Checker::Publisher));
@@ -207,7 +207,7 @@ impl RootPublisher {
         let mut stages = self.deps.unpublished.publish(head.seq);
         stages.set("ledger.root_size", head.seq as i64);
         self.deps.probe.hit(Point::PublisherBeforeSign);
-        let note = self.deps.signed.sign(&checkpoint).encode();
+        let Some(note) = self.signed(&checkpoint) else { return };
         self.deps.probe.hit(Point::PublisherBeforeDurable);
         // A crash from here to the end of `keep` leaves the old note or the new one, never a mix.
         let kept = self.deps.signed.keep(&note);
@@ -234,6 +234,10 @@ impl RootPublisher {
         }
         let checkpoint = Checkpoint::new(self.deps.signed.origin(), head.seq, head.root);
         checkpoint.inspect_err(|error| tracing::error!(%error, "nothing can be signed")).ok()
+    }
+
+    fn signed(&self, checkpoint: &Checkpoint) -> Option<String> {
+        Some(self.deps.signed.sign(checkpoint)?.encode())
     }
 
     /// Of what is durable.

@@ -24,6 +24,11 @@ pub(super) fn draining() -> Reject {
     Reject::new(Reason::Draining, "the service is shutting down")
 }
 
+/// Of a node that takes none.
+pub(super) fn follower() -> Reject {
+    Reject::new(Reason::Follower, "this node follows another one: write to that one")
+}
+
 /// Why writes are barred, as their clients are told.
 pub(super) fn reject_of(bar: Bar) -> Reject {
     match bar {

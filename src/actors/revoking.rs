@@ -114,7 +114,7 @@ impl Pipeline {
     /// [`RevokeError`].
     pub async fn revoke(&self, subject: Subject) -> Option<Result<(), RevokeError>> {
         let (done, outcome) = oneshot::channel();
-        self.inner.doors.admin.offer(Revoke { subject, done }).ok()?;
+        self.inner.admin.offer(Revoke { subject, done }).ok()?;
         outcome.await.ok()
     }
 }

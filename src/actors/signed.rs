@@ -20,11 +20,12 @@ pub const SIGNED_FILE: &str = "checkpoint";
 const WITNESSED: &str = "witnessed";
 
 /// The keys of a log: notes are signed by the current one and, while people move over, by the one
-/// before it. By a retired key a note is still known as ours.
+/// before it. By a retired key a note is still known as ours. A node that follows another one has what
+/// verifies, and signs nothing.
 pub struct LogKeys {
-    current: Signer,
+    current: Option<Signer>,
     previous: Option<Signer>,
-    /// All of them.
+    /// All of them, the current one first.
     known: Vec<VerifierKey>,
     /// When the current one was made, in unix milliseconds.
     made_ms: Option<u64>,
@@ -35,7 +36,13 @@ impl LogKeys {
     pub fn new(current: Signer, previous: Option<Signer>, retired: Vec<VerifierKey>) -> Self {
         let signers = [Some(&current), previous.as_ref()].into_iter().flatten();
         let known = signers.map(|signer| signer.verifier_key().clone()).chain(retired).collect();
-        LogKeys { current, previous, known, made_ms: None }
+        LogKeys { current: Some(current), previous, known, made_ms: None }
+    }
+
+    /// Of a log that another node signs: the present key, then earlier ones.
+    pub fn of_another(present: VerifierKey, earlier: Vec<VerifierKey>) -> Self {
+        let known = std::iter::once(present).chain(earlier).collect();
+        LogKeys { current: None, previous: None, known, made_ms: None }
     }
 
     /// Whose current key was made at this time, in unix milliseconds.
@@ -43,8 +50,12 @@ impl LogKeys {
         LogKeys { made_ms: Some(made_ms), ..self }
     }
 
-    fn sign(&self, checkpoint: &Checkpoint) -> SignedNote {
-        let note = sign_checkpoint(&self.current, checkpoint);
+    fn sign(&self, checkpoint: &Checkpoint) -> Option<SignedNote> {
+        let note = sign_checkpoint(self.current.as_ref()?, checkpoint);
+        Some(self.cosigned(note))
+    }
+
+    fn cosigned(&self, note: SignedNote) -> SignedNote {
         match &self.previous {
             Some(previous) => previous.cosign(&note).expect("a note has room for two signatures"),
             None => note,
@@ -166,7 +177,7 @@ impl SignedNotes {
 
     /// Who can check them: the current key.
     pub fn verifier_key(&self) -> &VerifierKey {
-        self.keys.current.verifier_key()
+        self.keys.known.first().expect("both ways to make the keys put one there")
     }
 
     /// The last checkpoint that was signed, with its note.
@@ -201,19 +212,18 @@ impl SignedNotes {
         Ok(last.map(|(signed, _)| Anchor { size: signed.size(), root: signed.root() }))
     }
 
-    pub(super) fn sign(&self, checkpoint: &Checkpoint) -> SignedNote {
+    /// `None` where another node signs.
+    pub(super) fn sign(&self, checkpoint: &Checkpoint) -> Option<SignedNote> {
         self.keys.sign(checkpoint)
     }
 
     /// Signs what the ledger states of its snapshots and its archive; no statement reads as a checkpoint.
-    pub(super) fn attest(&self, statement: &Statement) -> SignedNote {
-        let signed = self.keys.current.sign(statement.text());
+    /// `None` where another node signs.
+    pub(super) fn attest(&self, statement: &Statement) -> Option<SignedNote> {
+        let signed = self.keys.current.as_ref()?.sign(statement.text());
         let note =
             signed.expect("JSON has no control byte, and a statement is within a note's size");
-        match &self.keys.previous {
-            Some(previous) => previous.cosign(&note).expect("a note has room for two signatures"),
-            None => note,
-        }
+        Some(self.keys.cosigned(note))
     }
 
     /// Every key by which a note is known as this log's.

@@ -23,6 +23,9 @@ pub enum SnapshotsError {
     /// The signed checkpoint in it.
     #[error(transparent)]
     Signed(#[from] SignedError),
+    /// A node that follows another one.
+    #[error("a node that follows signs nothing: take snapshots of the node that writes")]
+    SignsNothing,
     /// A checkpoint that no log of this name has signed.
     #[error("the signed checkpoint in the copy does not read: {0}")]
     Note(#[from] crate::accumulator::CheckpointError),
@@ -31,7 +34,7 @@ pub enum SnapshotsError {
 impl SnapshotsError {
     /// The node has none to give, or not now.
     pub fn is_of_the_moment(&self) -> bool {
-        let Self::Staging(error) = self else { return false };
+        let Self::Staging(error) = self else { return matches!(self, Self::SignsNothing) };
         matches!(error, StagingError::NothingLasts | StagingError::Busy | StagingError::Read(_))
     }
 
@@ -70,8 +73,8 @@ impl Pipeline {
         };
         let size = note.map(size).transpose()?.unwrap_or(0);
         let draft = Draft::new(staging, reader.genesis(), head, size, unix_ms())?;
-        let note = signed.attest(&draft.statement()).encode();
-        Ok(draft.signed(note))
+        let note = signed.attest(&draft.statement()).ok_or(SnapshotsError::SignsNothing)?;
+        Ok(draft.signed(note.encode()))
     }
 
     /// Counts a snapshot: handed over whole, or not.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 use actix::{Arbiter, ArbiterHandle};
 use arc_swap::ArcSwapOption;
@@ -13,16 +12,18 @@ use super::ages::Ages;
 use super::archiver::{self, ArchiveTo, Archived, Archiver};
 use super::authority::Authority;
 use super::breaker::{self, BreakerHandle, Target};
-use super::budget::{Budget, Usage};
+use super::budget::Budget;
 use super::committer::{self, Committer};
-use super::disk::{Disk, Marks};
+use super::disk::Disk;
 use super::door::Door;
+use super::followed::{FollowFrom, Followed};
+use super::follower::{self, Follower};
 use super::guard::Guard;
 use super::ingress::{self, Ingress, Twins};
 use super::judges::Judges;
-use super::limits::{Limits, Rates};
+use super::limits::Limits;
 use super::mode::{Checker, Event, ModeCell};
-use super::pipeline::{Doors, Inner, Pipeline};
+use super::pipeline::{Doors, Inner, Pipeline, Role};
 use super::prevalidator::{self, Prevalidator};
 use super::probe::Probe;
 use super::prober::{self, Prober};
@@ -30,14 +31,14 @@ use super::publisher::{self, RootPublisher};
 use super::report::Observer;
 use super::revoking::RevokedFile;
 use super::sequencer::{self, Sequencer};
+use super::settings::Settings;
 use super::signed::SignedNotes;
 use super::supervise::{self, Hooks, Lasting, Policy, Spec, Supervision};
 use super::unpublished::Unpublished;
 use super::upstreams::{Services, Upstreams};
-use super::verifier::{self, Pace, Verifier};
+use super::verifier::{self, Verifier};
 use super::witnesses::{self, Watchers, Witnessed, Witnesses};
 use crate::capability::CachedVerifier;
-use crate::config::{Config, ReversibleBridges};
 use crate::policy::Policy as Rules;
 use crate::storage::store::Store;
 use crate::telemetry::{ActorName, Metrics, Queue};
@@ -55,6 +56,9 @@ const WITNESSES: u32 = 1;
 /// Nor to the archiver.
 const ARCHIVER: u32 = 1;
 
+/// To the follower, that it is to flush.
+const FOLLOWER: u32 = 1;
+
 /// Nor to the verifier.
 const VERIFIER: u32 = 1;
 
@@ -63,79 +67,6 @@ const PROBER: u32 = 1;
 
 /// Orders that wait at the admin's door.
 const ORDERS: u32 = 16;
-
-/// The knobs of the pipeline.
-#[derive(Clone, Copy, Debug)]
-#[expect(missing_docs, reason = "each is the configuration key of the same name")]
-pub struct Settings {
-    pub queue_ingress: u32,
-    pub queue_prevalidator: u32,
-    pub queue_commit: u32,
-    pub prevalidators: u32,
-    pub inflight: Usage,
-    pub request_deadline: Duration,
-    pub rates: Rates,
-    pub batch_max_entries: usize,
-    pub batch_max_bytes: usize,
-    pub expire_max: usize,
-    pub wall_step_max: Duration,
-    pub disk: Marks,
-    pub publish_min_interval: Duration,
-    pub bridges: ReversibleBridges,
-    pub auto_clear: bool,
-    pub policy: Policy,
-    pub stuck_after: Duration,
-    pub verifier: Pace,
-    pub breaker: breaker::Limits,
-    pub upstream_connections_max: u32,
-}
-
-impl Settings {
-    /// As the configuration says.
-    pub fn of(config: &Config) -> Self {
-        // Validation has bounded each of these far below the end of its type.
-        let seats = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        Settings {
-            queue_ingress: seats(config.queues.ingress),
-            queue_prevalidator: seats(config.queues.prevalidator),
-            queue_commit: seats(config.queues.commit),
-            prevalidators: seats(config.concurrency.prevalidators),
-            inflight: Usage {
-                requests: config.limits.inflight_requests as u64,
-                bytes: config.limits.inflight_bytes,
-            },
-            request_deadline: config.limits.request_deadline,
-            rates: Rates::of(config),
-            batch_max_entries: config.commit.batch_max_entries,
-            batch_max_bytes: usize::try_from(config.commit.batch_max_bytes).unwrap_or(usize::MAX),
-            expire_max: config.commit.expire_max,
-            wall_step_max: config.commit.wall_step_max,
-            disk: Marks {
-                degraded: config.disk.degraded_percent,
-                refuse: config.disk.refuse_percent,
-            },
-            publish_min_interval: config.publish.min_interval,
-            bridges: config.governance.reversible_bridges,
-            auto_clear: config.safe_mode.auto_clear,
-            policy: Policy {
-                restarts: config.supervision.restarts as usize,
-                window: config.supervision.window,
-                shortest: config.supervision.backoff_min,
-                longest: config.supervision.backoff_max,
-            },
-            stuck_after: config.supervision.stuck_after,
-            verifier: Pace {
-                entries_per_second: config.verifier.entries_per_second,
-                interval: config.verifier.interval,
-            },
-            breaker: breaker::Limits {
-                failures: config.upstream.breaker_failures,
-                open: config.upstream.breaker_open,
-            },
-            upstream_connections_max: seats(config.upstream.connections_max),
-        }
-    }
-}
 
 /// What the pipeline works with.
 pub struct Parts {
@@ -155,6 +86,8 @@ pub struct Parts {
     pub watchers: Option<Watchers>,
     /// Where what is published is kept besides.
     pub archive: Option<ArchiveTo>,
+    /// Whom the node follows, which then takes no requests.
+    pub follow: Option<FollowFrom>,
     /// The mode to begin in.
     pub mode: ModeCell,
     /// Where everything is counted.
@@ -204,6 +137,7 @@ fn label_of(name: &str) -> Option<ActorName> {
         "verifier" => ActorName::Verifier,
         "prober" => ActorName::Prober,
         "archiver" => ActorName::Archiver,
+        "follower" => ActorName::Follower,
         other if other.starts_with("breaker") => ActorName::Breaker,
         _ => return None,
     })
@@ -275,14 +209,13 @@ impl Pipeline {
     /// When the system gives no threads.
     pub fn start(parts: Parts, settings: &Settings) -> std::io::Result<Pipeline> {
         let Parts { store, signed, watchers, archive, capabilities, services, rules, .. } = parts;
-        let Parts { revoked_file, mode, metrics, probe, .. } = parts;
+        let Parts { revoked_file, follow, mode, metrics, probe, .. } = parts;
         let hooks = Arc::new(Watch { mode: mode.clone(), metrics: Arc::clone(&metrics) });
         let mut starter =
             Starter { policy: settings.policy, hooks, cares: Vec::new(), threads: Vec::new() };
         // Writes are barred before the first actor runs.
         let _ = mode.apply(Event::RecoveryStarted);
-        let [front, order, commit, publish] =
-            [starter.thread()?, starter.thread()?, starter.thread()?, starter.thread()?];
+        let [front, commit] = [starter.thread()?, starter.thread()?];
         // Its own: an order is written down before it is answered.
         let orders = starter.thread()?;
         let (reader, recovery) = (store.reader(), store.stop());
@@ -341,81 +274,103 @@ impl Pipeline {
         let disk = Disk::new(settings.disk);
         let (clock_suspect, ages) = (Arc::new(AtomicBool::new(false)), Ages::default());
 
-        let deps = publisher::Deps {
-            signed: Arc::clone(&signed),
-            newest: Arc::clone(&newest),
-            unpublished: unpublished.clone(),
-            published: Arc::clone(&published),
-            reader: reader.clone(),
-            mode: mode.clone(),
-            min_interval: settings.publish_min_interval,
-            metrics: Arc::clone(&metrics),
-            probe: probe.clone(),
-        };
-        let publisher = starter.start(&publish, "root_publisher", LOOKS, || RootPublisher {
-            deps,
-            state: publisher::State::default(),
-        });
-
-        let deps = committer::Deps {
-            store,
-            signed: Arc::clone(&signed),
-            publisher: publisher.clone(),
-            newest,
-            unpublished,
-            mode: mode.clone(),
-            expire_max: settings.expire_max,
-            wall_step_max: settings.wall_step_max,
-            clock_suspect: Arc::clone(&clock_suspect),
-            auto_clear: settings.auto_clear,
-            disk: disk.clone(),
-            metrics: Arc::clone(&metrics),
-            probe: probe.clone(),
-        };
-        let build = || Committer { deps, state: None };
-        let committer = starter.start(&commit, "committer", GROUPS, build);
-
-        let deps = sequencer::Deps {
-            committer: committer.clone(),
-            mode: mode.clone(),
-            reader: reader.clone(),
-            entries_max: settings.batch_max_entries,
-            bytes_max: settings.batch_max_bytes,
-            ages: ages.clone(),
-            metrics: Arc::clone(&metrics),
-            probe: probe.clone(),
-        };
-        let build = || Sequencer { deps, state: sequencer::State::default() };
-        let sequencer = starter.start(&order, "sequencer", settings.queue_commit, build);
-
         let upstreams = starter.upstreams(&front, services, settings, &metrics, &probe);
         let limits = Arc::new(Limits::new(settings.rates));
         let guard = Arc::new(Guard::new(rules, Arc::clone(&metrics)));
         let authority = Authority::new(Arc::clone(&capabilities), &upstreams);
-        let deps = prevalidator::Deps {
-            sequencer: sequencer.clone(),
-            authority: authority.clone(),
-            judges: Judges::new(&upstreams, reader.clone()),
-            limits: Arc::clone(&limits),
-            bridges: settings.bridges,
-            guard: Arc::clone(&guard),
-            reader: reader.clone(),
-            metrics: Arc::clone(&metrics),
-            probe: probe.clone(),
-        };
-        let pool = prevalidators(&mut starter, &deps, settings)?;
+        let role = if let Some(from) = follow {
+            let followed = Arc::new(Followed::new(from.interval));
+            let deps = follower::Deps {
+                from,
+                store,
+                signed: Arc::clone(&signed),
+                published: Arc::clone(&published),
+                followed: Arc::clone(&followed),
+                mode: mode.clone(),
+                metrics: Arc::clone(&metrics),
+                probe: probe.clone(),
+            };
+            let build = || Follower { deps, state: follower::State::default() };
+            Role::Follows { door: starter.start(&commit, "follower", FOLLOWER, build), followed }
+        } else {
+            let [order, publish] = [starter.thread()?, starter.thread()?];
+            let deps = publisher::Deps {
+                signed: Arc::clone(&signed),
+                newest: Arc::clone(&newest),
+                unpublished: unpublished.clone(),
+                published: Arc::clone(&published),
+                reader: reader.clone(),
+                mode: mode.clone(),
+                min_interval: settings.publish_min_interval,
+                metrics: Arc::clone(&metrics),
+                probe: probe.clone(),
+            };
+            let publisher = starter.start(&publish, "root_publisher", LOOKS, || RootPublisher {
+                deps,
+                state: publisher::State::default(),
+            });
 
-        let deps = ingress::Deps {
-            mode: mode.clone(),
-            pool: pool.clone(),
-            limits: Arc::clone(&limits),
-            deadline: settings.request_deadline,
-            metrics: Arc::clone(&metrics),
-            probe: probe.clone(),
+            let deps = committer::Deps {
+                store,
+                signed: Arc::clone(&signed),
+                publisher: publisher.clone(),
+                newest,
+                unpublished,
+                mode: mode.clone(),
+                expire_max: settings.expire_max,
+                wall_step_max: settings.wall_step_max,
+                clock_suspect: Arc::clone(&clock_suspect),
+                auto_clear: settings.auto_clear,
+                disk: disk.clone(),
+                metrics: Arc::clone(&metrics),
+                probe: probe.clone(),
+            };
+            let build = || Committer { deps, state: None };
+            let committer = starter.start(&commit, "committer", GROUPS, build);
+
+            let deps = sequencer::Deps {
+                committer: committer.clone(),
+                mode: mode.clone(),
+                reader: reader.clone(),
+                entries_max: settings.batch_max_entries,
+                bytes_max: settings.batch_max_bytes,
+                ages: ages.clone(),
+                metrics: Arc::clone(&metrics),
+                probe: probe.clone(),
+            };
+            let build = || Sequencer { deps, state: sequencer::State::default() };
+            let sequencer = starter.start(&order, "sequencer", settings.queue_commit, build);
+
+            let deps = prevalidator::Deps {
+                sequencer: sequencer.clone(),
+                authority: authority.clone(),
+                judges: Judges::new(&upstreams, reader.clone()),
+                limits: Arc::clone(&limits),
+                bridges: settings.bridges,
+                guard: Arc::clone(&guard),
+                reader: reader.clone(),
+                metrics: Arc::clone(&metrics),
+                probe: probe.clone(),
+            };
+            let pool = prevalidators(&mut starter, &deps, settings)?;
+
+            let deps = ingress::Deps {
+                mode: mode.clone(),
+                pool: pool.clone(),
+                limits: Arc::clone(&limits),
+                deadline: settings.request_deadline,
+                metrics: Arc::clone(&metrics),
+                probe: probe.clone(),
+            };
+            let build = || Ingress { deps, twins: Twins::default(), next: 0, messages: 0 };
+            let ingress = starter.start(&front, "ingress", settings.queue_ingress, build);
+            Role::Writes(Doors { ingress, pool, sequencer, committer, publisher })
         };
-        let build = || Ingress { deps, twins: Twins::default(), next: 0, messages: 0 };
-        let ingress = starter.start(&front, "ingress", settings.queue_ingress, build);
-        let (mode_too, writer) = (mode.clone(), committer.clone());
+        let writer = match &role {
+            Role::Writes(doors) => Some(doors.committer.clone()),
+            Role::Follows { .. } => None,
+        };
+        let mode_too = mode.clone();
         let verifier = Arc::clone(&capabilities);
         let build = || Admin {
             mode: mode_too,
@@ -430,7 +385,8 @@ impl Pipeline {
         let observers = starter.cares.iter().cloned().map(Observer::new).collect();
         Ok(Pipeline {
             inner: Arc::new(Inner {
-                doors: Doors { ingress, pool, sequencer, committer, publisher, admin },
+                role,
+                admin,
                 cares: starter.cares,
                 recovery,
                 disk,

@@ -193,7 +193,7 @@ impl Witnesses {
             None => {
                 let root = self.deps.reader.genesis().hash.empty();
                 let empty = Checkpoint::new(self.deps.signed.origin(), 0, root).ok()?;
-                Some(self.deps.signed.sign(&empty))
+                self.deps.signed.sign(&empty)
             }
         }
     }

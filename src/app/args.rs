@@ -26,17 +26,27 @@ pub struct Args {
     #[arg(long, value_name = "NOTE")]
     pub at_least: Option<PathBuf>,
 
+    /// Follow another node by its archive (file://, s3://, gs://, az://): take what is archived, check it
+    /// by the ledger's own rules, serve reads, refuse writes; needs no signing key
+    #[arg(long, value_name = "URL", requires = "follow_key", conflicts_with = "at_least")]
+    pub follow: Option<String>,
+
+    /// The verifier key of the ledger that is followed, or a file with it; earlier keys after the present
+    /// one
+    #[arg(long, value_name = "KEY", requires = "follow")]
+    pub follow_key: Vec<String>,
+
     /// One setting, by its dotted key; may be given several times
     #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
     pub set: Vec<(String, String)>,
 
     /// Bring a store of an older schema to this program's, and end; copy the data directory before
-    #[arg(long)]
+    #[arg(long, conflicts_with = "follow")]
     pub upgrade: bool,
 
     /// Make the store a new ledger that goes on from the old one, by the node.origin and signing key
     /// of the configuration, and end; copy the data directory before
-    #[arg(long, conflicts_with_all = ["upgrade", "at_least"])]
+    #[arg(long, conflicts_with_all = ["upgrade", "at_least", "follow"])]
     pub new_origin: bool,
 }
 
@@ -45,7 +55,8 @@ fn after_help() -> String {
         "Examples:\n  \
          ron-ledgerd --config /etc/ron/ledger.toml\n  \
          ron-ledgerd --config configs/ledger.dev.toml --set telemetry.log=debug\n  \
-         ron-ledgerd --config /etc/ron/ledger.toml --at-least checkpoint.note\n\n{EXIT_CODES_HELP}"
+         ron-ledgerd --config /etc/ron/ledger.toml --at-least checkpoint.note\n  \
+         ron-ledgerd --config /etc/ron/ledger.toml --follow s3://backups/ledger --follow-key ledger.vkey\n\n{EXIT_CODES_HELP}"
     )
 }
 

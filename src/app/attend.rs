@@ -21,7 +21,8 @@ pub(super) async fn announce(pipeline: Pipeline, notify: Arc<Notify>) {
         let mode = *modes.borrow_and_update();
         let ready = mode.bar().is_none();
         notify.status(&mode.to_string());
-        if was_ready != Some(ready) {
+        // A node that follows takes no writes whatever the mode, and says itself where it is.
+        if was_ready != Some(ready) && !pipeline.follows() {
             let head = pipeline.reader().head();
             match ready {
                 true => tracing::info!(head = head.seq, root = %head.root, "ready=1"),

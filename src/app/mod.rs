@@ -3,6 +3,7 @@
 mod args;
 mod attend;
 mod descriptors;
+mod follow;
 mod listen;
 mod node;
 mod notify;
@@ -31,6 +32,7 @@ use crate::telemetry::Telemetry;
 
 pub use self::args::Args;
 pub use self::descriptors::TooFewDescriptors;
+pub use self::follow::Follow;
 pub use self::node::{OpenError, branch_store, open, upgrade_store};
 pub use self::panics::log_panics;
 pub use self::services::ServicesError;
@@ -104,15 +106,22 @@ pub enum StartError {
 
 /// Runs a node until SIGTERM or SIGINT, or until an actor ends for good. The configuration is
 /// validated, and read again from its sources on SIGHUP. With `at_least`, a file with a signed checkpoint
-/// of this ledger, the ledger must contain it, and takes no writes otherwise.
+/// of this ledger, the ledger must contain it, and takes no writes otherwise. With `follow` it takes what
+/// another node archives, and no writes at all.
 ///
 /// # Errors
 /// [`StartError`]; nothing was served then.
 pub async fn run(
     loaded: &Loaded,
     at_least: Option<&Path>,
+    follow: Option<&Follow>,
     telemetry: Telemetry,
 ) -> Result<Exit, StartError> {
+    if let Some(follow) = follow {
+        let leader = follow::Leader::find(&loaded.config, follow).await?;
+        let open = |config: &Config| Ok((follow::open(config, leader)?, None));
+        return run_opened_by(loaded, telemetry, open).await;
+    }
     run_opened_by(loaded, telemetry, |config| node::open_for_service(config, at_least)).await
 }
 

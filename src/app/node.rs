@@ -11,10 +11,11 @@ use crate::accumulator::{HashAlgo, KeyError, NOTE_BYTES_MAX, Signer};
 use crate::actors::drills::{self, Drills};
 use crate::actors::mode::{Mode, ModeCell, ModeFile, ModeFileError};
 use crate::actors::pipeline::{
-    ArchiveTo, LogKeys, Parts, Pipeline, RevokedFile, RevokedFileError, Settings, SignedError,
-    SignedNotes,
+    ArchiveTo, FollowFrom, LogKeys, Parts, Pipeline, RevokedFile, RevokedFileError, Settings,
+    SignedError, SignedNotes, Watchers,
 };
 use crate::actors::probe::Probe;
+use crate::backup::archive::ArchiveError;
 use crate::backup::target::{Target, TargetError};
 use crate::capability::{
     CachedVerifier, Keyring, KeyringError, SigningKeyError, SigningKeys, Verifier,
@@ -80,6 +81,23 @@ pub enum OpenError {
     /// The archive.
     #[error("archive.url: {0}")]
     Archive(#[from] TargetError),
+    /// The archive to follow.
+    #[error("--follow: {0}")]
+    Follow(TargetError),
+    /// A key of the ledger to follow.
+    #[error("--follow-key {given}: {why}")]
+    FollowKey {
+        /// As it was given.
+        given: String,
+        /// Why it is none.
+        why: String,
+    },
+    /// Nothing says whose ledger it is.
+    #[error("--follow needs --follow-key, the ledger's verifier key")]
+    NoFollowKey,
+    /// The first start needs the archive.
+    #[error("--follow: {0}; the first start needs the archive")]
+    NoLeader(ArchiveError),
     /// The checkpoint that the ledger must contain.
     #[error("--at-least {}: {error}", path.display())]
     AtLeast {
@@ -169,59 +187,98 @@ fn open_around(
     around: impl FnOnce(Arc<dyn Engine>) -> Arc<dyn Engine>,
 ) -> Result<Pipeline, OpenError> {
     let verifier = verifier(config)?;
-    let services = services(&config.upstream)?;
-    let mut revoked_file = None;
-    let (engine, signed, mode): (Arc<dyn Engine>, _, _) = match config.profile {
+    let mut base = match config.profile {
         Profile::Micronode if at_least.is_some() => return Err(OpenError::NothingLasts),
-        Profile::Micronode => {
-            let signed = SignedNotes::in_memory(boot_signer(config)?);
-            (memory_engine(config), signed, ModeCell::new(Mode::READY))
-        }
-        Profile::Macronode => {
-            let keys = lasting_keys(config)?;
-            let engine = durable_engine(config)?;
-            let dir = &config.node.data_dir;
-            let (file, mode) = ModeFile::open(&dir.join(STATE))?;
-            let (lasting, revoked) = RevokedFile::open(&dir.join(CAPS))?;
-            verifier.restore(revoked);
-            revoked_file = Some(lasting);
-            let signed = SignedNotes::in_dir(&dir.join(SIGNED), keys)?;
-            let signed = match at_least {
-                Some(path) => held_to(signed, path)?,
-                None => signed,
-            };
-            (engine, signed, ModeCell::kept(mode, file))
-        }
+        Profile::Micronode => Base {
+            engine: memory_engine(config),
+            signed: SignedNotes::in_memory(boot_signer(config)?),
+            mode: ModeCell::new(Mode::READY),
+            revoked_file: None,
+        },
+        Profile::Macronode => durable(config, lasting_keys(config)?, &verifier)?,
     };
+    if let Some(path) = at_least {
+        base.signed = held_to(base.signed, path)?;
+    }
+    base.engine = around(base.engine);
     let genesis = Genesis {
         hash: match config.ledger.hash {
             HashChoice::Sha256 => HashAlgo::Sha256,
             HashChoice::Blake3 => HashAlgo::Blake3,
         },
-        origin: signed.origin().to_owned(),
+        origin: base.signed.origin().to_owned(),
         default_asset: Asset::new(config.ledger.default_asset.as_str())
             .map_err(|_| OpenError::Asset)?,
         parent: None,
     };
-    let options = StoreOptions {
-        filter_bytes: config.derived.filter_bytes,
-        lag: Lag { flush: config.derived.flush_entries, max: config.derived.max_lag_entries },
-    };
-    let watchers = watchers(&config.witness)?;
-    let rules = Policy::of(&config.policy)?;
     let archive = &config.archive;
     let open = |url: &String| Target::open(url, true, archive.timeout);
     let target = archive.url.as_ref().map(open).transpose()?;
     let archive = target.map(|target| ArchiveTo { target, interval: archive.interval });
+    let ends = Ends { watchers: watchers(&config.witness)?, archive, follow: None };
+    start(config, base, genesis, ends, Arc::new(verifier), probe)
+}
+
+/// What a node keeps, opened.
+pub(super) struct Base {
+    pub(super) engine: Arc<dyn Engine>,
+    pub(super) signed: SignedNotes,
+    pub(super) mode: ModeCell,
+    pub(super) revoked_file: Option<RevokedFile>,
+}
+
+/// Whom a node knows besides its clients and upstreams.
+#[derive(Default)]
+pub(super) struct Ends {
+    pub(super) watchers: Option<Watchers>,
+    pub(super) archive: Option<ArchiveTo>,
+    pub(super) follow: Option<FollowFrom>,
+}
+
+/// What a macronode keeps, in its data directory.
+pub(super) fn durable(
+    config: &Config,
+    keys: LogKeys,
+    verifier: &CachedVerifier,
+) -> Result<Base, OpenError> {
+    let engine = durable_engine(config)?;
+    let dir = &config.node.data_dir;
+    let (file, mode) = ModeFile::open(&dir.join(STATE))?;
+    let (lasting, revoked) = RevokedFile::open(&dir.join(CAPS))?;
+    verifier.restore(revoked);
+    Ok(Base {
+        engine,
+        signed: SignedNotes::in_dir(&dir.join(SIGNED), keys)?,
+        mode: ModeCell::kept(mode, file),
+        revoked_file: Some(lasting),
+    })
+}
+
+/// Opens the ledger, and starts the actors.
+pub(super) fn start(
+    config: &Config,
+    base: Base,
+    genesis: Genesis,
+    ends: Ends,
+    capabilities: Arc<CachedVerifier>,
+    probe: Probe,
+) -> Result<Pipeline, OpenError> {
+    let Base { engine, signed, mode, revoked_file } = base;
+    let Ends { watchers, archive, follow } = ends;
+    let options = StoreOptions {
+        filter_bytes: config.derived.filter_bytes,
+        lag: Lag { flush: config.derived.flush_entries, max: config.derived.max_lag_entries },
+    };
     let parts = Parts {
         watchers,
-        services,
+        services: services(&config.upstream)?,
         archive,
-        store: Arc::new(Store::open(around(engine), genesis, options)?),
+        follow,
+        store: Arc::new(Store::open(engine, genesis, options)?),
         signed: Arc::new(signed),
-        capabilities: Arc::new(verifier),
+        capabilities,
         revoked_file,
-        rules,
+        rules: Policy::of(&config.policy)?,
         mode,
         metrics: Metrics::new(),
         probe,
@@ -230,7 +287,7 @@ fn open_around(
 }
 
 /// By the keyring, or by the key service: then no root key is here at all.
-fn verifier(config: &Config) -> Result<CachedVerifier, OpenError> {
+pub(super) fn verifier(config: &Config) -> Result<CachedVerifier, OpenError> {
     let cache = &config.capabilities;
     let (ttl, capacity) = (cache.cache_ttl, cache.cache_entries);
     if config.upstream.kms.is_remote() {
@@ -278,7 +335,7 @@ pub fn branch_store(config: &Config) -> Result<Parent, OpenError> {
 }
 
 /// What the bound leaves after the other two that grow.
-fn memory_engine(config: &Config) -> Arc<dyn Engine> {
+pub(super) fn memory_engine(config: &Config) -> Arc<dyn Engine> {
     let taken = config.derived.filter_bytes.saturating_add(config.limits.inflight_bytes);
     Arc::new(MemoryEngine::new(config.memory.max_bytes.saturating_sub(taken)))
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use ron_ledger::app::{self, Args, Exit};
+use ron_ledger::app::{self, Args, Exit, Follow};
 use ron_ledger::config::{Config, ConfigError, Loaded, Sources};
 use ron_ledger::storage::genesis::{Parent, SCHEMA};
 use ron_ledger::telemetry;
@@ -11,6 +11,8 @@ use ron_ledger::telemetry;
 fn main() -> ExitCode {
     let mut args = Args::parse();
     let at_least = args.at_least.take();
+    let vkeys = std::mem::take(&mut args.follow_key);
+    let follow = args.follow.take().map(|url| Follow { url, vkeys });
     let (is_upgrade, is_branch) = (args.upgrade, args.new_origin);
     let loaded = match load(args) {
         Ok(loaded) => loaded,
@@ -29,7 +31,8 @@ fn main() -> ExitCode {
         return branch(config);
     }
     let telemetry = telemetry.telemetry().clone();
-    match actix_rt::System::new().block_on(app::run(&loaded, at_least.as_deref(), telemetry)) {
+    let run = app::run(&loaded, at_least.as_deref(), follow.as_ref(), telemetry);
+    match actix_rt::System::new().block_on(run) {
         Ok(exit) => exit.into(),
         Err(error) => {
             tracing::error!(%error, "not started");

@@ -33,6 +33,7 @@ pub const fn row(reason: Reason) -> Row {
         Reason::UnknownKind => no(StatusCode::BAD_REQUEST),
         Reason::Draining => after(StatusCode::SERVICE_UNAVAILABLE, 5_000),
         Reason::Maintenance => after(StatusCode::SERVICE_UNAVAILABLE, 30_000),
+        Reason::Follower => no(StatusCode::SERVICE_UNAVAILABLE),
         Reason::SafeMode => after(StatusCode::SERVICE_UNAVAILABLE, 30_000),
         Reason::Frozen => after(StatusCode::SERVICE_UNAVAILABLE, 30_000),
         Reason::IngressLocked => after(StatusCode::SERVICE_UNAVAILABLE, 30_000),

@@ -33,6 +33,8 @@ reasons! {
     Draining = "draining",
     /// The operator has the service in maintenance.
     Maintenance = "maintenance",
+    /// This node follows another one: only that one takes writes.
+    Follower = "follower",
     /// The store is in doubt: writes are refused, reads go on.
     SafeMode = "safe_mode",
     /// The operator has frozen writes.

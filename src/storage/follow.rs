@@ -9,12 +9,12 @@ use std::time::Instant;
 
 use super::block::Block;
 use super::codec::Head;
-use super::engine::{CommitError, Engine, TruthBatch, TruthFamily};
+use super::engine::{CommitError, Engine, TruthBatch};
 use super::genesis::Genesis;
 use super::groups::CommitGroup;
 use super::reader::Reader;
 use super::recovery::plan_again;
-use super::store::{Anchor, GENESIS, Lease, RecoverError, Store, StoreOptions};
+use super::store::{Anchor, Lease, RecoverError, Store, StoreOptions};
 use super::writer::Writer;
 use crate::accumulator::Hash;
 use crate::ledger::entry::Kind;
@@ -33,7 +33,7 @@ pub enum FollowError {
 /// A ledger that takes groups, and no requests.
 pub struct Follower {
     writer: Writer,
-    store: Store,
+    store: Arc<Store>,
     // After the writer: fields drop in order.
     _lease: Lease,
 }
@@ -50,10 +50,19 @@ impl Follower {
         signed: Option<&Anchor>,
         options: StoreOptions,
     ) -> Result<Self, RecoverError> {
-        let stored = engine.truth_get(TruthFamily::Meta, GENESIS)?;
-        let stored = stored.map(|bytes| Genesis::from_bytes(&bytes)).transpose()?;
+        let stored = Store::made_with(&*engine)?;
         let genesis = genesis.or(stored).ok_or(super::genesis::GenesisError::Unreadable)?;
-        let store = Store::open(engine, genesis, options)?;
+        Self::of(Arc::new(Store::open(engine, genesis, options)?), signed)
+    }
+
+    /// Recovers a store that is open. `signed` is a checkpoint that it must contain.
+    ///
+    /// # Errors
+    /// As [`Follower::open`].
+    ///
+    /// # Panics
+    /// As [`Store::writer`].
+    pub fn of(store: Arc<Store>, signed: Option<&Anchor>) -> Result<Self, RecoverError> {
         let (writer, _lease) = store.writer(signed)?;
         Ok(Follower { writer, store, _lease })
     }

@@ -86,6 +86,15 @@ impl Store {
         Ok(Store { shared, options, writer_out, stop, remade: AtomicBool::new(false) })
     }
 
+    /// What the ledger in an engine was made with; `None` for an empty engine.
+    ///
+    /// # Errors
+    /// A store of another schema, or one that cannot be read.
+    pub fn made_with(engine: &dyn Engine) -> Result<Option<Genesis>, RecoverError> {
+        let stored = engine.truth_get(TruthFamily::Meta, GENESIS)?;
+        Ok(stored.map(|bytes| Genesis::from_bytes(&bytes)).transpose()?)
+    }
+
     /// Reads of this ledger.
     pub fn reader(&self) -> Reader {
         Reader::new(Arc::clone(&self.shared))

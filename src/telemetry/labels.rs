@@ -107,6 +107,8 @@ label! {
         Verifier = "verifier",
         /// Puts what is published into the archive.
         Archiver = "archiver",
+        /// Takes what another node has archived.
+        Follower = "follower",
     }
 }
 

@@ -87,6 +87,11 @@ metrics! {
     verifier_position: IntGauge = gauge("verifier_position", "Last entry that the present pass of the verifier, or the last one, has verified");
     archived_size: IntGauge = gauge("ledger_archived_size", "Entries that the archive has");
     archive_lag: Gauge = float_gauge("archive_lag_seconds", "Age of the oldest published entry that the archive does not have, 0 when it has all");
+    follow_size: IntGauge = gauge("ledger_follow_size", "Entries up to which a node that follows is at a signed checkpoint of the archive");
+    follow_lag_entries: IntGauge = gauge("ledger_follow_lag_entries", "Entries that the archive was seen to have and a node that follows has not taken");
+    follow_lag: Gauge = float_gauge("ledger_follow_lag_seconds", "Since a node that follows had all that the archive has");
+    follow_stopped: IntGauge = gauge("ledger_follow_stopped", "1 when a node that follows has found a difference and takes no more");
+    follow_failures: IntCounter = counter("follow_failures_total", "Rounds of following that failed and are tried again");
     archive_failures: IntCounter = counter("archive_failures_total", "Rounds of archiving that failed");
     snapshots: Closed<SnapshotOutcome, IntCounter> = counter_of("snapshots_total", "Snapshots that were asked for");
     snapshot_last_success: IntGauge = gauge("snapshot_last_success_seconds", "Unix time at which a snapshot was last handed over whole by this process");

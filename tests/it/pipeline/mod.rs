@@ -5,6 +5,7 @@ mod archives;
 mod bounds;
 mod crashes;
 mod drains;
+mod follows;
 mod gaps;
 mod history;
 mod holds;
@@ -21,7 +22,7 @@ use std::sync::{Arc, mpsc};
 use ron_ledger::actors::mode::SafeReason;
 use ron_ledger::actors::mode::{Mode, ModeCell};
 use ron_ledger::actors::pipeline::{
-    Answer, ArchiveTo, Parts, Pipeline, Services, Settings, SignedNotes, Watchers,
+    Answer, ArchiveTo, FollowFrom, Parts, Pipeline, Services, Settings, SignedNotes, Watchers,
 };
 use ron_ledger::actors::probe::{Point, Probe};
 use ron_ledger::capability::{CachedVerifier, Keyring, Verifier};
@@ -73,6 +74,17 @@ fn node_kept(
     archive: Option<ArchiveTo>,
     more: &[(&str, &str)],
 ) -> Node {
+    node_by_parts(engine, signed, watchers, (archive, None), more)
+}
+
+/// As [`node_kept`], or one that follows another node.
+fn node_by_parts(
+    engine: Arc<Faulty<MemoryEngine>>,
+    signed: SignedNotes,
+    watchers: Option<Watchers>,
+    (archive, follow): (Option<ArchiveTo>, Option<FollowFrom>),
+    more: &[(&str, &str)],
+) -> Node {
     let keys = Keys::new();
     let config = keys.config("micronode", &[&QUICK, more].concat());
     let verifier = Verifier::new(Keyring::open(&config.capabilities.keyring_dir).unwrap());
@@ -100,6 +112,7 @@ fn node_kept(
         watchers,
         services: Services::default(),
         archive,
+        follow,
         metrics: Metrics::new(),
         probe,
     };

@@ -10,6 +10,10 @@ mod command_line;
 mod crash_loop;
 mod determinism;
 mod drills;
+#[cfg(feature = "rocks")]
+mod earlier;
+#[cfg(feature = "rocks")]
+mod follow;
 mod kills;
 mod lives;
 mod logs;
