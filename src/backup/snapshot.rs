@@ -348,10 +348,12 @@ fn walk(
         }
         out.flush().map_err(|error| damaged(&row.name, error))?;
     }
-    match entries.next() {
-        None => Ok(manifest),
-        Some(_) => Err(damaged("the end", "more files than were signed, or damaged")),
+    if entries.next().is_some() {
+        return Err(damaged("the end", "more files than were signed, or damaged"));
     }
+    // The frame's checksum comes after all that the archive's reader asks for.
+    io::copy(&mut tar.into_inner(), &mut io::sink()).map_err(|error| damaged("the end", error))?;
+    Ok(manifest)
 }
 
 fn next<'a>(

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::block::Block;
 use super::codec::Head;
 use super::engine::{CommitError, Engine, TruthBatch, TruthFamily};
 use super::genesis::Genesis;
@@ -16,6 +17,7 @@ use super::recovery::plan_again;
 use super::store::{Anchor, GENESIS, Lease, RecoverError, Store, StoreOptions};
 use super::writer::Writer;
 use crate::accumulator::Hash;
+use crate::ledger::entry::Kind;
 
 /// Why a group was not taken, or not all of them. What was taken before is written.
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +74,8 @@ impl Follower {
     }
 
     /// Takes groups, in order, the first of which begins where the log ends: all of them in one fsynced
-    /// write. Readers see each when it is planned, so that whoever serves reads hands over one at a time.
+    /// write, or in several where one reverses what is in another. Readers see each when it is planned,
+    /// so that whoever serves reads hands over one at a time.
     ///
     /// # Errors
     /// [`FollowError`]; what came before the group at fault is written. After a failed write the
@@ -81,6 +84,10 @@ impl Follower {
         let mut batch = TruthBatch::new();
         let mut refused = Ok(());
         for group in groups {
+            // What it reverses is read from the log, and may be in a group that is not written yet.
+            if !batch.puts().is_empty() && reverses(group) {
+                self.writer.commit_followed(&std::mem::take(&mut batch))?;
+            }
             match plan_again(&self.writer, group) {
                 Ok(prepared) => self.writer.follow(prepared, group, &mut batch),
                 Err(error) => {
@@ -114,4 +121,10 @@ impl Follower {
     pub fn settle(&mut self, deadline: Instant) -> bool {
         self.writer.settle(deadline)
     }
+}
+
+/// Whether a group has a reversal; one that is no block is refused when it is planned.
+fn reverses(group: &CommitGroup) -> bool {
+    let Ok(block) = Block::parse(group.first, group.block.clone()) else { return false };
+    block.entries().flatten().any(|sequenced| sequenced.entry.kind == Kind::Reverse)
 }
