@@ -54,7 +54,7 @@ fn calls_of(trace: &str) -> BTreeSet<String> {
     trace.lines().filter_map(call).collect()
 }
 
-#[actix_web::test]
+#[actix_rt::test]
 async fn a_life_of_the_daemon_asks_for_nothing_that_its_unit_bars() {
     let Some(allowed) = allowed() else { return };
     assert!(allowed.contains("pwrite64") && !allowed.contains("setpriority"), "{allowed:?}");
