@@ -1,6 +1,6 @@
 # The everyday commands of the project. `make` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help run test verify-log sim sim-long kills-long model-deep flips power lint build bench audit-bench restart overload soak upstreams \
+.PHONY: help alerts dashboards run test verify-log sim sim-long kills-long model-deep flips power lint build bench audit-bench restart overload soak upstreams \
 	backup-drill doors fuzz fuzz-smoke deny advisories sbom release doc manuals install deb clean-dev interop
 
 CARGO ?= cargo
@@ -41,6 +41,15 @@ flips: ## flip a bit in every byte of two small stores: an hour
 
 power: ## open disks as a loss of power may leave them: make power IMAGES=1000
 	RON_POWER_IMAGES=$(or $(IMAGES),1000) $(CARGO) test --release --locked --test it faults::power -- --nocapture
+
+alerts: build ## bring each alert to firing by a fault, under a real Prometheus: make alerts ALERTS=--quick
+	scripts/setup.sh --checks
+	python3 tests/interop/alerts.py $(ALERTS)
+
+dashboards: ## hold the dashboards against Grafana's schema: needs PyPI
+	python3 -m venv target/grafana
+	target/grafana/bin/pip install --quiet grafana-foundation-sdk==1769699998!10.1.0
+	target/grafana/bin/python tests/interop/dashboards.py
 
 lint: ## check format and lints
 	@scripts/setup.sh

@@ -29,6 +29,10 @@ done
 for doc in README.md RUNBOOK.md CHANGELOG.md SECURITY.md docs/*.md; do
     [ ! -e "$doc" ] || put 644 "$doc" "/usr/share/doc/ron-ledger/$doc"
 done
+put 755 ops/ron-ledger-recover.sh /usr/bin/ron-ledger-recover.sh
+for file in ops/prometheus/*.yml ops/grafana/* ops/otel/* ops/incidents/*; do
+    put 644 "$file" "/usr/share/ron-ledger/$file"
+done
 for config in configs/*.toml; do
     put 644 "$config" "/usr/share/doc/ron-ledger/examples/${config##*/}"
 done

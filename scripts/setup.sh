@@ -71,7 +71,11 @@ install_packages() {
     fi
     say "installing $*"
     "${by[@]}" env DEBIAN_FRONTEND=noninteractive apt-get update -qq >&2
-    "${by[@]}" env DEBIAN_FRONTEND=noninteractive \
+    # Prometheus is wanted for its programs: its service is not to be started, by either kind of init.
+    if [[ " $* " == *" prometheus "* && -d /run/systemd/system ]]; then
+        "${by[@]}" systemctl mask prometheus >&2
+    fi
+    "${by[@]}" env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
         apt-get install -y -qq --no-install-recommends "$@" >&2
 }
 
@@ -81,6 +85,7 @@ has_cxx || missing+=(g++)
 { has_libclang && has_clang_headers; } || missing+=(libclang-dev)
 if [ "${1:-}" = --checks ] && command -v apt-get >/dev/null; then
     command -v systemd-analyze >/dev/null || missing+=(systemd)
+    command -v promtool >/dev/null || missing+=(prometheus)
 fi
 [ "${#missing[@]}" -eq 0 ] && exit 0
 install_packages "${missing[@]}"

@@ -7,31 +7,9 @@ use super::services;
 use super::tls::Endpoint;
 use crate::actors::pipeline::{Guard, Limits, Pipeline, Rates, Services};
 use crate::capability::{CachedVerifier, Keyring};
-use crate::config::Loaded;
+use crate::config::{Loaded, is_reloaded};
 use crate::policy::Policy;
 use crate::telemetry::{Metrics, Reload as Outcome, Telemetry};
-
-/// The settings that take effect at once, or whole sections of them; the others need a restart.
-const RELOADED: &[&str] = &[
-    "limits.requests_per_second",
-    "policy.file",
-    "rates.",
-    "telemetry.log",
-    "telemetry.sample_ratio",
-    "upstream.ca_file",
-    "upstream.cert_file",
-    "upstream.key_file",
-];
-
-/// The same of each service that is asked.
-const RELOADED_OF_UPSTREAMS: &[&str] = &[".url", ".timeout", ".retries"];
-
-fn is_reloaded(key: &str) -> bool {
-    let is_in = |section: &str| section.ends_with('.') && key.starts_with(section);
-    let is_of_service = |setting: &str| key.starts_with("upstream.") && key.ends_with(setting);
-    RELOADED.iter().any(|known| key == *known || is_in(known))
-        || RELOADED_OF_UPSTREAMS.iter().any(|setting| is_of_service(setting))
-}
 
 /// What can be reloaded, each by a function of its own. It holds no store, so that it cannot keep one
 /// open.

@@ -16,8 +16,13 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 const PREFIX: &str = "RON_LEDGER_";
 
 /// Variables with the prefix that are not settings: where continuous integration keeps its build.
-const NOT_SETTINGS: [&str; 4] =
-    ["RON_LEDGER_CACHE", "RON_LEDGER_TOKEN", "RON_LEDGER_SOCKET", "RON_LEDGER_URL"];
+const NOT_SETTINGS: [&str; 5] = [
+    "RON_LEDGER_CACHE",
+    "RON_LEDGER_METRICS_URL",
+    "RON_LEDGER_SOCKET",
+    "RON_LEDGER_TOKEN",
+    "RON_LEDGER_URL",
+];
 
 /// Names that other tools gave to some settings. The ledger's own name wins over them.
 const ALIASES: [(&str, &str); 5] = [

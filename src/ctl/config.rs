@@ -1,4 +1,4 @@
-//! `config`: what the daemon would run with.
+//! `config`: what the daemon would run with, and what a change of it takes.
 
 use std::path::PathBuf;
 
@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::CtlError;
 use super::context::{Context, load_config};
+use crate::config::{Config, Loaded, Sources, is_reloaded};
 use crate::policy::Policy;
 
 /// Look at a configuration
@@ -14,6 +15,7 @@ use crate::policy::Policy;
 pub(super) enum ConfigCommand {
     Print(PrintArgs),
     Check(CheckArgs),
+    Diff(DiffArgs),
 }
 
 /// Print every setting, its value, and where that came from
@@ -36,6 +38,23 @@ pub(super) struct CheckArgs {
     file: Option<PathBuf>,
 }
 
+/// Show what differs between two configurations, and when a running node would take it
+///
+/// Without --to, from the defaults to the file; with it, from the file to the other one. The environment
+/// is left out.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    ron-ledgerctl config diff --file /etc/ron/ledger.toml\n  \
+    ron-ledgerctl config diff --file /etc/ron/ledger.toml --to ledger.new.toml")]
+pub(super) struct DiffArgs {
+    /// A TOML file
+    #[arg(long, value_name = "FILE")]
+    file: PathBuf,
+    /// The file to compare it with
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
+}
+
 pub(super) fn run(command: ConfigCommand, context: &Context) -> Result<(), CtlError> {
     match command {
         ConfigCommand::Print(PrintArgs { file }) => {
@@ -45,6 +64,10 @@ pub(super) fn run(command: ConfigCommand, context: &Context) -> Result<(), CtlEr
                 false => context.ui.line(loaded.to_string().trim_end()),
             }
         }
+        ConfigCommand::Diff(DiffArgs { file, to }) => match to {
+            Some(to) => diff(&of_file(Some(file))?, &of_file(Some(to))?, context),
+            None => diff(&of_file(None)?, &of_file(Some(file))?, context),
+        },
         ConfigCommand::Check(CheckArgs { file }) => {
             let loaded = load_config(file)?;
             loaded.config.validate().map_err(CtlError::usage)?;
@@ -57,4 +80,34 @@ pub(super) fn run(command: ConfigCommand, context: &Context) -> Result<(), CtlEr
             }
         }
     }
+}
+
+/// A file over the defaults, or the defaults alone.
+fn of_file(file: Option<PathBuf>) -> Result<Loaded, CtlError> {
+    Ok(Config::load(Sources { file, ..Sources::default() })?)
+}
+
+fn diff(old: &Loaded, new: &Loaded, context: &Context) -> Result<(), CtlError> {
+    let changes: Vec<_> = old
+        .changes(new)
+        .map(|(key, old, new)| {
+            let takes_effect = if is_reloaded(key) { "at SIGHUP" } else { "at a restart" };
+            json!({ "key": key, "old": old, "new": new, "takes_effect": takes_effect })
+        })
+        .collect();
+    if context.ui.json {
+        return context.ui.show_json(&json!({ "changes": changes }));
+    }
+    if changes.is_empty() {
+        return context.ui.line("no setting differs");
+    }
+    let mut table = context.ui.table(["setting", "from", "to", "takes effect"]);
+    for change in &changes {
+        let text = |field: &str| match &change[field] {
+            serde_json::Value::String(text) if !text.is_empty() => text.clone(),
+            value => value.to_string(),
+        };
+        table.add_row(["key", "old", "new", "takes_effect"].map(text));
+    }
+    context.ui.show_table(&table)
 }

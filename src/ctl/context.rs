@@ -13,7 +13,8 @@ use crate::client::{BearerToken, Client, ClientOptions, Retry};
 use crate::config::{Config, Loaded, Sources};
 
 /// Variables of this program that have the prefix of settings and are none.
-const OWN_VARIABLES: [&str; 3] = ["RON_LEDGER_URL", "RON_LEDGER_TOKEN", "RON_LEDGER_SOCKET"];
+const OWN_VARIABLES: [&str; 4] =
+    ["RON_LEDGER_URL", "RON_LEDGER_METRICS_URL", "RON_LEDGER_TOKEN", "RON_LEDGER_SOCKET"];
 
 /// Where `init --dev` leaves its token, beside the data directory.
 pub const DEV_TOKEN_NAME: &str = "token";
@@ -26,7 +27,7 @@ pub(super) struct Global {
     pub(super) url: String,
 
     /// The ledger's metrics and health listener
-    #[arg(long, global = true, value_name = "URL")]
+    #[arg(long, global = true, env = "RON_LEDGER_METRICS_URL", value_name = "URL")]
     #[arg(default_value = "http://127.0.0.1:9909", help_heading = "Connection")]
     pub(super) metrics_url: String,
 

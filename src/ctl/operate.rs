@@ -43,10 +43,10 @@ pub(super) struct UnfreezeArgs {}
 #[derive(Debug, Subcommand)]
 pub(super) enum MaintenanceCommand {
     /// Refuse new writes
-    #[command(after_help = "Example:\n  ron-ledgerctl maintenance begin")]
+    #[command(visible_alias = "on", after_help = "Example:\n  ron-ledgerctl maintenance begin")]
     Begin,
     /// Let them pass again
-    #[command(after_help = "Example:\n  ron-ledgerctl maintenance end")]
+    #[command(visible_alias = "off", after_help = "Example:\n  ron-ledgerctl maintenance end")]
     End,
 }
 

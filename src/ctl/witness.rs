@@ -8,6 +8,7 @@ use actix_web::HttpServer;
 use actix_web::web::Data;
 use clap::{Args, Subcommand};
 use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::CtlError;
 use super::checkpoint::parse_key;
@@ -113,9 +114,20 @@ async fn serve(args: ServeArgs, context: &Context) -> Result<(), CtlError> {
         .shutdown_timeout(SHUTDOWN_SECONDS)
         .bind(args.listen)
         .map_err(|error| CtlError::internal(format_args!("{}: {error}", args.listen)))?;
+    // Before it says that it is up: whoever has read the line can end it in order.
+    let mut terminate = signal(SignalKind::terminate()).map_err(CtlError::internal)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(CtlError::internal)?;
     let addresses = server.addrs();
     for address in addresses {
         context.ui.line(format_args!("witness on http://{address}"))?;
     }
-    server.run().await.map_err(CtlError::internal)
+    let running = server.disable_signals().run();
+    let handle = running.handle();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => handle.stop(true).await,
+            _ = interrupt.recv() => handle.stop(false).await,
+        }
+    });
+    running.await.map_err(CtlError::internal)
 }

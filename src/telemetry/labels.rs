@@ -238,7 +238,7 @@ label! {
 
 label! {
     /// The two instances of RocksDB.
-    Instance("instance") {
+    Instance("store") {
         /// The log of the ledger.
         Truth = "truth",
         /// What follows from it.

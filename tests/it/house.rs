@@ -2,7 +2,8 @@
 //! looks like; and that the documents say what is so. Each rule is shown to fail on a small sample.
 
 mod arrows;
-mod docs;
+pub mod docs;
+mod ops;
 mod shape;
 mod source;
 pub mod units;

@@ -8,6 +8,7 @@ mod house;
 mod http;
 mod model;
 mod pipeline;
+mod runbook;
 mod seeds;
 mod supervised;
 mod supply;

@@ -48,7 +48,8 @@ pub(super) struct Sample {
     pub(super) safe_mode: f64,
     pub(super) commit_queue: f64,
     pub(super) disk_pressure: f64,
-    pub(super) unpublished: f64,
+    pub(super) head: f64,
+    pub(super) published: f64,
     /// Rises of [`COUNTERS`] since the first look, over restarts of the process.
     pub(super) risen: [f64; COUNTERS.len()],
     /// The same of the buckets of the commit latency, by upper bound in seconds.
@@ -113,7 +114,8 @@ impl History {
         sample.commit_queue =
             value("queue_depth{q=\"commit\"}") / value("queue_capacity{q=\"commit\"}").max(1.0);
         sample.disk_pressure = value("disk_pressure");
-        sample.unpublished = value("ledger_head_seq") - value("ledger_published_size");
+        (sample.head, sample.published) =
+            (value("ledger_head_seq"), value("ledger_published_size"));
         let sum = |name: &str| -> f64 {
             all.iter().filter(|(series, _)| series.starts_with(name)).map(|(_, value)| value).sum()
         };

@@ -86,7 +86,9 @@ async fn all_that_is_not_durable_counts_and_a_full_queue_says_busy() {
     let busy = [Queue::Ingress, Queue::Preval, Queue::Commit]
         .map(|queue| metrics.busy_rejections.of(queue).get());
     assert_eq!(busy, [0, 0, 1]);
-    assert!(!node.pipeline.readiness().backpressure_ok);
+    let readiness = node.pipeline.readiness();
+    assert!(!readiness.backpressure_ok);
+    assert_eq!(readiness.reason.as_deref(), Some("a queue is nearly full"));
     assert_eq!(node.pipeline.measure().queue_capacity.of(Queue::Commit).get(), 5);
     node.until("the oldest has an age", |node| {
         node.pipeline.measure().committer_lag.get() > 0.0

@@ -20,6 +20,7 @@ mod logs;
 mod orders;
 mod overload;
 mod policy;
+mod recover;
 mod s3;
 mod scrapes;
 mod starts;

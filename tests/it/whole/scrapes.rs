@@ -87,8 +87,8 @@ async fn the_engines_own_figures_are_told() {
     assert!(value("rocksdb_wal_fsync_seconds_total") > 0.0);
     let longest = value("rocksdb_wal_fsync_percentile_seconds{percentile=\"100\"}");
     assert!(value("rocksdb_wal_fsync_percentile_seconds{percentile=\"50\"}") <= longest);
-    assert!(value("rocksdb_memtable_bytes{instance=\"truth\"}") > 0.0);
+    assert!(value("rocksdb_memtable_bytes{store=\"truth\"}") > 0.0);
     assert!(value("rocksdb_block_cache_capacity_bytes") > 0.0);
-    assert_eq!(value("rocksdb_write_stopped{instance=\"derived\"}"), 0.0);
-    assert_eq!(value("rocksdb_background_errors{instance=\"truth\"}"), 0.0);
+    assert_eq!(value("rocksdb_write_stopped{store=\"derived\"}"), 0.0);
+    assert_eq!(value("rocksdb_background_errors{store=\"truth\"}"), 0.0);
 }

@@ -98,9 +98,12 @@ fn with_an_authority_only_its_certificates_get_an_answer_and_each_failure_is_cou
 fn a_stranger_to_tls_gets_no_answer_and_a_silent_one_is_counted_too() {
     let keys = Keys::new();
     let certificates = Certificates::make(keys.dir());
-    let node = start(&keys, &certificates.settings());
+    let told = [("telemetry.log", "info,ron_ledger=debug".to_owned())];
+    let settings = [&certificates.settings()[..], &told].concat();
+    let mut node = start(&keys, &settings);
     knock_in_plain(&node);
     await_failures(&node, 1);
+    node.line("tls handshake failed");
     // Nothing is said, and the connection stays.
     let silent = TcpStream::connect(node.api.strip_prefix("https://").unwrap()).unwrap();
     await_failures(&node, 2);

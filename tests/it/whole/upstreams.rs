@@ -138,8 +138,14 @@ async fn every_way_to_fail_opens_one_breaker_and_the_end_of_it_closes_it() {
     assert_eq!(scene.write().await.0, 200);
     assert_eq!(scene.get(&scene.daemon.api, "/accounts/alice").await.0, 200);
     for (at, target) in TARGETS.into_iter().enumerate() {
-        let faults = ["status 500", "hang", "reset", "garbage", "huge"];
-        for (openings, fault) in (1..).zip(faults) {
+        let faults = [
+            ("status 500", "fails with status 500"),
+            ("hang", "does not answer in time"),
+            ("reset", "is not reached: "),
+            ("garbage", "gives an answer that is none: "),
+            ("huge", "gives an answer that is none: "),
+        ];
+        for (openings, (fault, told)) in (1..).zip(faults) {
             upstreams[at].order(fault);
             let now = scene.until(target, false).await;
             assert_eq!((&now["ready"], &now["degraded"]), (&false.into(), &true.into()), "{now}");
@@ -153,7 +159,7 @@ async fn every_way_to_fail_opens_one_breaker_and_the_end_of_it_closes_it() {
             scene.assert_reads_answer().await;
             let row = scene.breaker(target);
             assert_eq!((&row["mode"], &row["openings"]), (&"remote".into(), &openings.into()));
-            assert!(row["last_failure"].is_string(), "{row}");
+            assert!(row["last_failure"].as_str().unwrap().starts_with(told), "{fault}: {row}");
             assert_eq!(scene.series("breaker_open_total", target).await, openings as f64);
             assert!(scene.series("breaker_open_seconds", target).await > 0.0);
             upstreams[at].order("ok");
@@ -163,6 +169,33 @@ async fn every_way_to_fail_opens_one_breaker_and_the_end_of_it_closes_it() {
             assert_eq!(scene.write().await.0, 200, "{fault}");
         }
         assert!(scene.series("breaker_open_seconds_total", target).await > 0.0);
+    }
+    scene.daemon.stop();
+}
+
+/// Its rights are wrong, or its address: it is there, and no trial would mend it.
+#[actix_rt::test]
+async fn a_question_that_is_refused_leaves_the_breaker_closed() {
+    let keys = Keys::new();
+    let certificates = Certificates::make(keys.dir());
+    let Some(mut upstreams) = three(&keys, &certificates) else { return };
+    let settings = settings(&upstreams, &certificates);
+    let scene = Scene::start(&keys, &borrowed(&settings));
+    assert_eq!(scene.write().await.0, 200);
+    for (at, target) in TARGETS.into_iter().enumerate() {
+        upstreams[at].order("status 403");
+        for _ in 0..5 {
+            let (status, why, _) = scene.write().await;
+            assert_eq!(status, 503, "{target}: {why}");
+            assert!(why.contains("upstream_unavailable") && why.contains(target), "{why}");
+        }
+        let row = scene.breaker(target);
+        assert_eq!((&row["openings"], &row["state"]), (&0.into(), &"closed".into()), "{row}");
+        let told = row["last_failure"].as_str().unwrap();
+        assert!(told.starts_with("refuses the question with status 403"), "{row}");
+        assert_eq!(scene.readyz().await["ready"], true);
+        upstreams[at].order("ok");
+        assert_eq!(scene.write().await.0, 200, "{target}");
     }
     scene.daemon.stop();
 }
