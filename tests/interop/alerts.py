@@ -371,11 +371,13 @@ FAKED = {
     "LedgerSeqGap": "ledger_seq_gap_detected_total",
     "LedgerNotAsPublished": 'verifier_findings_total{kind="differs"}',
     "LedgerTaskLeaked": "tasks_leaked_total",
+    "LedgerFollowStopped": "ledger_follow_stopped",
+    "LedgerFollowLags": "ledger_follow_lag_seconds",
 }
 
 
 def faked(fake, prometheus, alert):
-    """The metric rises once; what it tells of would be an error of the ledger itself."""
+    """The metric rises once; what it tells of would be an error of the ledger itself, or needs a second node."""
     series = FAKED[alert]
     fake.values[series] = 0
 
@@ -383,8 +385,9 @@ def faked(fake, prometheus, alert):
         found = prometheus.api("query", query=series)["result"]
         return any(one["metric"]["instance"] == fake.instance for one in found)
     assert wait(is_scraped, PATIENCE)
-    fake.values[series] = 1
-    return watch(prometheus, [alert], fake.instance, "not a ledger: a listener that serves the metric", lambda: None)
+    fake.values[series] = 3600 if series.endswith("_seconds") else 1
+    return watch(prometheus, [alert], fake.instance, "not a ledger: a listener that serves the metric",
+                 lambda: fake.values.update({series: 0}))
 
 
 def watch(prometheus, alerts, instance, fault, end):

@@ -17,6 +17,7 @@ pub fn chapters() -> Vec<Chapter> {
         ("The archive", archive()),
         ("Restore", restore()),
         ("Upgrade", upgrade()),
+        ("A second node", second_node()),
         ("Audit", audit()),
         ("Drills", drills()),
     ]
@@ -270,6 +271,13 @@ fn upgrade() -> Vec<Step> {
             })
             .durable(),
     ]
+}
+
+fn second_node() -> Vec<Step> {
+    vec![held_by(
+        "ron-ledgerd --config /etc/ron/ledger.toml --follow s3://backups/ledger --follow-key ledger.vkey",
+        "whole::follow::a_follower_serves_the_same_over_its_own_kill_and_becomes_the_writer",
+    )]
 }
 
 fn audit() -> Vec<Step> {

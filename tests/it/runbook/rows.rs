@@ -81,6 +81,17 @@ const ROWS: &[Row] = &[
     ("`the disk is", &[FULL_DISK]),
     ("`the archive is behind`", &[ARCHIVE]),
     (
+        "`following has stopped`",
+        &[
+            "pipeline::follows::a_difference_stops_it_and_what_was_verified_is_served",
+            "pipeline::follows::an_archive_that_does_not_answer_stops_nothing",
+        ],
+    ),
+    (
+        "503 `follower`",
+        &["whole::follow::a_follower_serves_the_same_over_its_own_kill_and_becomes_the_writer"],
+    ),
+    (
         "`the wall clock stepped",
         &[
             "actors::clock::tests::a_step_of_the_wall_clock_either_way_suspends_expiry_until_it_is_mended",
