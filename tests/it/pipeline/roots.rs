@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use ron_ledger::accumulator::{Checkpoint, Signer, VerifierKey};
@@ -32,6 +32,7 @@ fn published_size(node: &Node) -> u64 {
 /// Everything that a reader sees who never looks away.
 struct Watcher {
     stop: Arc<AtomicBool>,
+    seen_count: Arc<AtomicUsize>,
     thread: std::thread::JoinHandle<Vec<Arc<Published>>>,
 }
 
@@ -39,6 +40,8 @@ impl Watcher {
     fn start(node: &Node) -> Self {
         let (pipeline, stop) = (node.pipeline.clone(), Arc::new(AtomicBool::new(false)));
         let stopped = Arc::clone(&stop);
+        let seen_count = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&seen_count);
         let thread = std::thread::spawn(move || {
             let mut seen: Vec<Arc<Published>> = Vec::new();
             while !stopped.load(Ordering::Acquire) {
@@ -47,11 +50,12 @@ impl Watcher {
                     seen.last().is_none_or(|last| !Arc::ptr_eq(last, newest))
                 };
                 seen.extend(newest.filter(is_new));
+                count.store(seen.len(), Ordering::Release);
                 std::thread::sleep(Duration::from_micros(50));
             }
             seen
         });
-        Watcher { stop, thread }
+        Watcher { stop, seen_count, thread }
     }
 
     /// Checks all that was seen; how many sizes there were.
@@ -84,7 +88,12 @@ async fn published_roots_grow_and_share_what_was_committed_in_between() {
     let node = node_on(engine(), notes(dir.path()), &[("publish.min_interval", "20ms")]);
     ready(&node).await;
     let watcher = Watcher::start(&node);
-    for seq in 1..=200 {
+    for seq in 1..=100 {
+        assert_eq!(commit(&node, vec![mint("alice", 1)]).await, [seq]);
+    }
+    // However quickly they were committed: something is published before the rest follows.
+    node.until("one is seen", |_| watcher.seen_count.load(Ordering::Acquire) > 0).await;
+    for seq in 101..=200 {
         assert_eq!(commit(&node, vec![mint("alice", 1)]).await, [seq]);
     }
     node.until("the last one is published", |node| published_size(node) == 200).await;

@@ -191,7 +191,8 @@ impl Sandbox {
     pub fn serve(&self, script: &str, phrase: &str) -> Done {
         let said = self.root.path().join("served");
         let file = File::create(&said).unwrap();
-        let mut command = self.shell(&format!("exec {script}"));
+        // Whoever runs tests in the background may have Ctrl-C ignored, and what it starts with it.
+        let mut command = self.shell(&format!("exec env --default-signal=INT {script}"));
         command.stdout(file.try_clone().unwrap()).stderr(file).process_group(0);
         let mut child = command.spawn().unwrap();
         let text = || fs::read_to_string(&said).unwrap();
