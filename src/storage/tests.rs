@@ -218,7 +218,7 @@ fn a_log_shorter_than_an_anchor_is_refused_with_both_sizes() {
     assert!(refusal(&memory, Some(&other)).contains("at size 10"));
 
     let mut batch = DerivedBatch::new();
-    batch.put(DerivedFamily::Meta, b"height".to_vec(), codec::seq_key(11));
+    batch.put(DerivedFamily::Meta, b"height", codec::seq_key(11));
     memory.derived_write(batch).unwrap();
     assert!(refusal(&memory, None).contains("the derived data speaks of 11"));
 }

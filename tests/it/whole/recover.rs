@@ -93,7 +93,7 @@ impl Unit {
 
     fn client(&self) -> Client {
         let token = Some(BearerToken::new(self.keys.master()).unwrap());
-        Client::new(&ClientOptions { token, ..ClientOptions::new(&format!("http://{}", self.api)) })
+        Client::new(&ClientOptions { token, ..ClientOptions::new(format!("http://{}", self.api)) })
             .unwrap()
     }
 
