@@ -89,7 +89,7 @@ fuzz-smoke: ## fuzz all of them, for a minute in all
 	scripts/fuzz.sh 6 $(TARGETS)
 
 deny: ## hold licences, sources and banned crates against deny.toml
-	$(CARGO) deny --offline --locked check bans licenses sources
+	$(CARGO) deny --locked check bans licenses sources
 
 advisories: ## hold the lock file against the database of RustSec: needs the network
 	$(CARGO) deny --locked check advisories
