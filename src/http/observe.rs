@@ -28,6 +28,9 @@ const CORR_ID_BYTES_MAX: usize = 64;
 /// By which a sampled request's caller learns of its trace (W3C Trace Context, level 2, draft).
 const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 
+/// What machines ask every few seconds, and what no trace tells of: it would be most of all traces.
+const UNTRACED: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+
 /// What a sampled request keeps with it.
 struct Traced {
     trace: Trace,
@@ -130,6 +133,9 @@ impl RootSpanBuilder for RequestSpan {
             span.record("corr_id", corr_id);
         }
         let Some(shared) = request.app_data::<Data<Shared>>() else { return span };
+        if UNTRACED.contains(&route) {
+            return span;
+        }
         let name = || format!("{method} {route}");
         let begun = shared.telemetry.request(&Headers(request.headers()), name);
         let Some((trace, mut stage)) = begun else { return span };

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use ron_ledger::client::{Client, workload::Spec};
 use serde_json::Value;
@@ -132,6 +132,7 @@ async fn a_snapshot_and_the_archive_after_it_are_the_ledger_again() {
     assert!(metrics.contains("snapshots_total{outcome=\"made\"} 1"), "{metrics}");
     assert!(!site.at("data/staging").exists(), "nothing is left of the copy");
     let root = root_at(&client, after).await;
+    let midway = client.roots(before - 1, 1).await.unwrap().roots[0].ts;
     let args = ["archive", "status", "--url", site.archive(), "--vkey", &key];
     while site.shown(&args)["entries"] != after {
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -158,6 +159,15 @@ async fn a_snapshot_and_the_archive_after_it_are_the_ledger_again() {
     let reached = restored["entries"].as_u64().unwrap();
     assert!((700..=777).contains(&reached), "{restored}");
     assert_eq!((&restored["takes_writes"], &restored["is_proven"]), (&false.into(), &true.into()));
+    let time = UNIX_EPOCH + Duration::from_millis(midway);
+    let time = humantime::format_rfc3339_millis(time).to_string();
+    let then = site.at("then");
+    let archive = ["--archive", site.archive(), "--vkey", &key, "--to-time", &time];
+    let restored =
+        site.shown(&[&["snapshot", "restore", "--data-dir", text(&then)], &archive[..]].concat());
+    let reached = restored["entries"].as_u64().unwrap();
+    // Groups of the same millisecond are all there.
+    assert!((before..after).contains(&reached), "{before} {restored} {after}");
     site.refused(
         2,
         "more than is asked for",
@@ -251,6 +261,10 @@ async fn a_snapshot_that_is_damaged_or_anothers_is_refused_and_says_where() {
     let listed = site.shown(&["snapshot", "list", "--dir", text(&dir), "--vkey", &key]);
     assert_eq!(listed.as_array().unwrap().len(), 2);
     assert!(!file.exists(), "the oldest is gone");
+    site.shown(&["snapshot", "prune", "--dir", text(&dir), "--keep", "1"]);
+    let left: Vec<PathBuf> = files(&dir);
+    assert_eq!(left.len(), 1);
+    assert_eq!(listed[0]["file"], text(&left[0]), "the newest stays");
     assert_eq!(daemon.stop().0, Some(0));
 }
 

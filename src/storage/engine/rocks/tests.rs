@@ -281,17 +281,34 @@ fn say_recycled(instance: &Path) {
     fs::write(path, bytes).unwrap();
 }
 
+/// One flipped bit in the length of the last record of the MANIFEST.
+fn say_longer(instance: &Path) {
+    let current = fs::read_to_string(instance.join("CURRENT")).unwrap();
+    let path = instance.join(current.trim_end());
+    let mut bytes = fs::read(&path).unwrap();
+    let length = |at: usize| 7 + usize::from(u16::from_le_bytes([bytes[at + 4], bytes[at + 5]]));
+    let next = |at: &usize| Some(at + length(*at)).filter(|next| *next < bytes.len());
+    let last = std::iter::successors(Some(0), next).last().unwrap();
+    bytes[last + 5] ^= 1 << 6;
+    fs::write(path, bytes).unwrap();
+}
+
 #[test]
-fn a_manifest_that_rocksdb_would_read_for_ever_is_refused() {
-    let rocks = Rocks::open();
-    rocks.engine.commit(&block(1, 10)).unwrap();
-    drop(rocks.engine);
-    let data = rocks.dir.path().join("data");
-    say_recycled(&data.join("truth"));
-    for opened in [RocksEngine::open(&data, &small()), RocksEngine::open_read_only(&data, &small())]
-    {
-        let said = opened.err().unwrap().to_string();
-        assert!(said.contains("truth/MANIFEST-") && said.contains("type 5"), "{said}");
+fn a_manifest_that_rocksdb_would_read_for_ever_or_not_to_its_end_is_refused() {
+    type Damage = (fn(&Path), &'static str);
+    let damages: [Damage; 2] = [(say_recycled, "type 5"), (say_longer, "but for its length")];
+    for (damage, wrong) in damages {
+        let rocks = Rocks::open();
+        rocks.engine.commit(&block(1, 10)).unwrap();
+        drop(rocks.engine);
+        let data = rocks.dir.path().join("data");
+        damage(&data.join("truth"));
+        for opened in
+            [RocksEngine::open(&data, &small()), RocksEngine::open_read_only(&data, &small())]
+        {
+            let said = opened.err().unwrap().to_string();
+            assert!(said.contains("truth/MANIFEST-") && said.contains(wrong), "{said}");
+        }
     }
 }
 
