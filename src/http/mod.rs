@@ -3,6 +3,7 @@
 //! [`api`], [`metrics_plane`], [`local_plane`] and [`admin_plane`] are the whole of the planes, for the daemon and for tests; the
 //! types on the wire are in [`dto`], and what each error looks like is in [`error`].
 
+pub mod binary;
 pub mod dto;
 pub mod error;
 pub mod parse;
@@ -24,6 +25,7 @@ mod caller;
 mod query;
 
 mod checkpoint;
+mod format;
 mod health;
 mod ingest;
 mod observe;
@@ -55,6 +57,7 @@ use crate::telemetry::{Metrics, Telemetry};
 
 pub use self::body::BODY_DEADLINE;
 pub use self::caller::Caller;
+pub use self::format::Format;
 pub use self::health::API_VERSION;
 
 /// What every handler gets: the way into the ledger, and the limits of the edge.

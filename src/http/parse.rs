@@ -1,10 +1,12 @@
-//! From the bytes of a request to entries of the ledger, in one pass over the JSON.
+//! From the bytes of a request to entries of the ledger, in one pass: here over the JSON, in
+//! [`parse_binary`] over the binary form. Both give the same [`Parsed`], by the same checks.
 //!
 //! Whatever is wrong is told with its place, as `batch[3].amount: must be ...`. So a wrong value is
 //! no error of the JSON reader, which would lose the place, but a fault that travels as a value;
 //! the reader goes on, and the number of entries is known even when one of them is wrong. Nothing
 //! that the client wrote is repeated but the short plain name of an unknown field.
 
+mod binary;
 mod fields;
 #[cfg(test)]
 mod tests;
@@ -14,8 +16,9 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-pub(crate) use self::fields::parse_id;
-use self::fields::{Fields, Raw};
+pub use self::binary::parse_binary;
+pub(crate) use self::fields::{parse_id, parse_nonce};
+use self::fields::{Fault, Fields, Raw};
 use super::receipts::RECEIPTS_MAX;
 use crate::ledger::entry::Entry;
 use crate::ledger::names::{Asset, IdemId};
@@ -32,7 +35,7 @@ pub struct Rules<'a> {
 
 /// A request that reads as it must. No field of its entries is out of range, and each kind has the
 /// fields that go with it; the key behind the capability is not known yet.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parsed {
     /// In the client's order; at least one.
     pub entries: Vec<Entry>,
@@ -42,7 +45,28 @@ pub struct Parsed {
     pub receipt: bool,
 }
 
-/// Reads the body of `POST /ingest`.
+impl Parsed {
+    /// What is left to do once all fields are read, in whatever form they came.
+    fn of(
+        mut entries: Vec<Entry>,
+        idem_id: Option<IdemId>,
+        atomic: bool,
+        receipt: bool,
+    ) -> Result<Self, Reject> {
+        if receipt && entries.len() > RECEIPTS_MAX {
+            let details = format!("receipt: true with at most {RECEIPTS_MAX} entries");
+            return Err(malformed(details));
+        }
+        if let Some(idem_id) = idem_id {
+            for entry in &mut entries {
+                entry.idem_id = Some(idem_id.clone());
+            }
+        }
+        Ok(Parsed { entries, atomic, receipt })
+    }
+}
+
+/// Reads the body of `POST /ingest` in JSON.
 ///
 /// # Errors
 /// `too_large` for a batch over the limit, else `unknown_kind` with the place of the first fault.
@@ -59,6 +83,25 @@ pub fn parse(body: &[u8], rules: &Rules<'_>) -> Result<Parsed, Reject> {
 
 fn malformed(details: impl Into<Cow<'static, str>>) -> Reject {
     Reject::new(Reason::UnknownKind, details)
+}
+
+fn no_entry() -> Reject {
+    malformed("batch: must have at least one entry")
+}
+
+fn too_many(entries: usize, max: usize) -> Reject {
+    let details = format!("batch: has {entries} entries, at most {max} may come at once");
+    Reject::new(Reason::TooLarge, details)
+}
+
+/// A fault of a field of the request.
+fn located((name, problem): Fault) -> Reject {
+    malformed(format!("{name}: {problem}"))
+}
+
+/// A fault of a field of the entry at `index`.
+fn entry_fault(index: usize, name: &str, problem: &str) -> Reject {
+    malformed(format!("batch[{index}].{name}: {problem}"))
 }
 
 /// A fault of the field `name` at `place`, which is empty or ends with a dot.
@@ -176,28 +219,17 @@ impl Draft<'_> {
         if let Some(fault) = self.fault {
             return Err(fault);
         }
-        let mut entries = batch.unwrap_or_else(|| Err(malformed("batch: is missing")))?;
+        let entries = batch.unwrap_or_else(|| Err(malformed("batch: is missing")))?;
         if entries.is_empty() {
-            return Err(malformed("batch: must have at least one entry"));
+            return Err(no_entry());
         }
-        let located = |(name, problem)| malformed(format!("{name}: {problem}"));
         let idem_id = fields::may("idem_id", self.idem_id, |raw| {
             IdemId::new(fields::text(raw)?).map_err(fields::problem)
         });
         let idem_id = idem_id.map_err(located)?;
         let atomic = fields::may("atomic", self.atomic, fields::flag).map_err(located)?;
         let receipt = fields::may("receipt", self.receipt, fields::flag).map_err(located)?;
-        let receipt = receipt.unwrap_or(false);
-        if receipt && entries.len() > RECEIPTS_MAX {
-            let details = format!("receipt: true with at most {RECEIPTS_MAX} entries");
-            return Err(malformed(details));
-        }
-        if let Some(idem_id) = idem_id {
-            for entry in &mut entries {
-                entry.idem_id = Some(idem_id.clone());
-            }
-        }
-        Ok(Parsed { entries, atomic: atomic.unwrap_or(false), receipt })
+        Parsed::of(entries, idem_id, atomic.unwrap_or(false), receipt.unwrap_or(false))
     }
 }
 
@@ -249,8 +281,7 @@ impl<'de> Visitor<'de> for BatchSeed<'_> {
         if more == 0 {
             return Ok(batch);
         }
-        let details = format!("batch: has {} entries, at most {max} may come at once", max + more);
-        Ok(Err(Reject::new(Reason::TooLarge, details)))
+        Ok(Err(too_many(max + more, max)))
     }
 
     other_shapes!(object; Self::fault);
@@ -264,10 +295,6 @@ struct EntrySeed<'a> {
 impl EntrySeed<'_> {
     fn fault(&self) -> Reject {
         malformed(format!("batch[{}]: must be an object", self.index))
-    }
-
-    fn field_fault(&self, name: &str, problem: &str) -> Reject {
-        malformed(format!("batch[{}].{name}: {problem}", self.index))
     }
 }
 
@@ -295,7 +322,7 @@ impl<'de> Visitor<'de> for EntrySeed<'_> {
             match fields.slot(name) {
                 Some(slot) => {
                     if slot.replace(value).is_some() {
-                        fault.get_or_insert_with(|| self.field_fault(name, "given twice"));
+                        fault.get_or_insert_with(|| entry_fault(self.index, name, "given twice"));
                     }
                 }
                 None => {
@@ -308,7 +335,7 @@ impl<'de> Visitor<'de> for EntrySeed<'_> {
             Some(fault) => Err(fault),
             None => fields
                 .into_entry(self.rules.default_asset)
-                .map_err(|(name, problem)| self.field_fault(name, &problem)),
+                .map_err(|(name, problem)| entry_fault(self.index, name, &problem)),
         })
     }
 

@@ -12,6 +12,7 @@ use super::auth::Access;
 use super::checkpoint::{note_at, published};
 use super::dto::{ConsistencyOut, InclusionOut, TLOG_PROOF};
 use super::error::Failure;
+use super::format::accepts;
 use super::{Shared, query, reads};
 use crate::accumulator::{SignedNote, TlogProof};
 use crate::ledger::entry::Seq;
@@ -43,7 +44,7 @@ pub async fn inclusion(
     let Inclusion { leaf, proof, root } =
         reads::paged(&shared, move |reader| reader.inclusion(seq, size)).await?;
     let (hash, index) = (shared.pipeline.reader().genesis().hash, seq - 1);
-    if !wants_text(&request) {
+    if !accepts(&request, TLOG_PROOF) {
         let told = InclusionOut { seq, index, size, hash, leaf, proof, root };
         return Ok(public(&mut HttpResponse::Ok()).json(told));
     }
@@ -98,15 +99,6 @@ fn published_size(shared: &Shared, name: &str, asked: Option<u64>) -> Result<u64
         }
         _ => Ok(asked.unwrap_or(published)),
     }
-}
-
-/// Whether the text is among what the client takes. Its weights are not looked at: who names this
-/// type wants it.
-fn wants_text(request: &HttpRequest) -> bool {
-    let values = request.headers().get_all(header::ACCEPT);
-    let types = values.filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(','));
-    let mut names = types.filter_map(|part| part.split(';').next());
-    names.any(|name| name.trim().eq_ignore_ascii_case(TLOG_PROOF))
 }
 
 fn public(response: &mut HttpResponseBuilder) -> &mut HttpResponseBuilder {

@@ -74,9 +74,14 @@ kinds! {
 }
 
 impl Kind {
+    /// The kind of that name on the wire.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.as_str() == name)
+    }
+
     /// The kind that a client may name so; `Expire` is the ledger's own.
     pub fn from_client(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|kind| kind.as_str() == name && *kind != Kind::Expire)
+        Self::from_name(name).filter(|kind| *kind != Kind::Expire)
     }
 
     /// A leg counts only together with the others of its posting.

@@ -20,15 +20,15 @@ pub enum NameError {
 }
 
 fn check(
-    text: &str,
+    text: &[u8],
     max: usize,
     charset: &'static str,
     allowed: fn(u8) -> bool,
 ) -> Result<(), NameError> {
-    match text {
-        "" => Err(NameError::Empty),
-        _ if text.len() > max => Err(NameError::TooLong(max)),
-        _ if text.bytes().all(allowed) => Ok(()),
+    match text.len() {
+        0 => Err(NameError::Empty),
+        length if length > max => Err(NameError::TooLong(max)),
+        _ if text.iter().all(|&byte| allowed(byte)) => Ok(()),
         _ => Err(NameError::Charset(charset)),
     }
 }
@@ -49,8 +49,18 @@ macro_rules! name {
             /// [`NameError`] when it is empty, too long, or has another character.
             pub fn new(text: impl Into<Box<str>>) -> Result<Self, NameError> {
                 let text = text.into();
-                check(&text, Self::MAX_BYTES, $charset, $allowed)?;
+                check(text.as_bytes(), Self::MAX_BYTES, $charset, $allowed)?;
                 Ok(Self(text))
+            }
+
+            /// Checks bytes, then takes them as the text that they are.
+            ///
+            /// # Errors
+            /// [`NameError`] as of [`Self::new`]; bytes that are no text have another character.
+            pub fn from_bytes(bytes: &[u8]) -> Result<Self, NameError> {
+                check(bytes, Self::MAX_BYTES, $charset, $allowed)?;
+                let text = std::str::from_utf8(bytes).expect("what is allowed is ASCII");
+                Ok(Self(text.into()))
             }
 
             /// The text.
@@ -186,6 +196,9 @@ mod tests {
         assert!(matches!(Asset::new("usd"), Err(NameError::Charset(_))));
         assert_eq!(Asset::new("A".repeat(17)), Err(NameError::TooLong(16)));
         assert!(matches!(KeyName::new("a:b"), Err(NameError::Charset(_))));
+        assert!(matches!(AccountId::from_bytes(b"a\xff"), Err(NameError::Charset(_))));
+        assert_eq!(AccountId::from_bytes(&[0xff; 129]), Err(NameError::TooLong(128)));
+        assert_eq!(AccountId::from_bytes(b"a/b"), AccountId::new("a/b"));
     }
 
     #[test]

@@ -20,10 +20,10 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// What is wrong, in words that follow the name of the field.
-type Problem = Cow<'static, str>;
+pub(super) type Problem = Cow<'static, str>;
 
 /// A field and what is wrong with it.
-type Fault = (&'static str, Problem);
+pub(super) type Fault = (&'static str, Problem);
 
 /// Any JSON value, as far as a field can use it. Texts without escapes are borrowed.
 pub(super) enum Raw<'a> {
@@ -139,7 +139,7 @@ impl Fields<'_> {
     pub(super) fn into_entry(self, default_asset: &Asset) -> Result<Entry, Fault> {
         need("v", self.v, version)?;
         let entry = Entry {
-            id: need("id", self.id, clients_id)?,
+            id: need("id", self.id, |raw| clients_id(entry_id(raw)?))?,
             ts: need("ts", self.ts, millis)?,
             kind: need("kind", self.kind, kind)?,
             account: need("account", self.account, account)?,
@@ -223,24 +223,29 @@ fn entry_id(raw: Raw<'_>) -> Result<EntryId, Problem> {
     parse_id(&text(raw)?).ok_or("must be a UUID".into())
 }
 
-fn clients_id(raw: Raw<'_>) -> Result<EntryId, Problem> {
-    let id = entry_id(raw)?;
+/// An id that a client may give.
+pub(super) fn clients_id(id: EntryId) -> Result<EntryId, Problem> {
     if id.is_ledgers_own() {
         return Err("must not be a UUID of version 8, which is the ledger's own".into());
     }
     Ok(id)
 }
 
-fn kind(raw: Raw<'_>) -> Result<Kind, Problem> {
-    let text = text(raw)?;
-    if text == Kind::Expire.as_str() {
-        return Err("Expire is made by the ledger alone".into());
+/// A kind that a client may name; none where no kind has the name or the code that was given.
+pub(super) fn clients_kind(kind: Option<Kind>) -> Result<Kind, Problem> {
+    match kind {
+        Some(Kind::Expire) => Err("Expire is made by the ledger alone".into()),
+        Some(kind) => Ok(kind),
+        None => {
+            let names = Kind::ALL.iter().filter(|&&kind| kind != Kind::Expire);
+            let names: Vec<_> = names.map(|kind| kind.as_str()).collect();
+            Err(format!("must be one of {}", names.join(", ")).into())
+        }
     }
-    Kind::from_client(&text).ok_or_else(|| {
-        let names = Kind::ALL.iter().filter(|&&kind| kind != Kind::Expire);
-        let names: Vec<_> = names.map(|kind| kind.as_str()).collect();
-        format!("must be one of {}", names.join(", ")).into()
-    })
+}
+
+fn kind(raw: Raw<'_>) -> Result<Kind, Problem> {
+    clients_kind(Kind::from_name(&text(raw)?))
 }
 
 fn account(raw: Raw<'_>) -> Result<AccountId, Problem> {
@@ -256,15 +261,17 @@ fn amount(raw: Raw<'_>) -> Result<Amount, Problem> {
     atoms.and_then(Amount::new).ok_or(wrong.into())
 }
 
-fn nonce(raw: Raw<'_>) -> Result<[u8; 16], Problem> {
-    const WRONG: &str = "must be 16 bytes in base64";
-    let text = text(raw)?;
+/// 16 bytes in base64, with or without padding.
+pub(crate) fn parse_nonce(text: &str) -> Option<[u8; 16]> {
     // What 24 characters can hold at most.
     let mut bytes = [0; 18];
     let length = match text.len() {
-        22 | 24 => BASE64.decode_slice(text.as_bytes(), &mut bytes).map_err(|_| WRONG)?,
-        _ => return Err(WRONG.into()),
+        22 | 24 => BASE64.decode_slice(text.as_bytes(), &mut bytes).ok()?,
+        _ => return None,
     };
-    let nonce = bytes[..length].try_into();
-    nonce.map_err(|_| WRONG.into())
+    bytes[..length].try_into().ok()
+}
+
+fn nonce(raw: Raw<'_>) -> Result<[u8; 16], Problem> {
+    parse_nonce(&text(raw)?).ok_or("must be 16 bytes in base64".into())
 }
