@@ -175,10 +175,11 @@ impl Prevalidator {
         entries: Vec<Entry>,
         atomic: bool,
     ) -> (Request, Reservations) {
+        let kid = KeyName::new(capability.kid()).ok();
         let items = entries.into_iter().map(|mut entry| {
             let verdict = self.allowed(capability, &entry);
-            if let Ok(kid) = KeyName::new(capability.kid()) {
-                entry.kid = kid;
+            if let Some(kid) = &kid {
+                entry.kid = kid.clone();
             }
             let mut item = Item::new(entry, grants_of(capability));
             item.refused =

@@ -264,9 +264,9 @@ impl<'de> Visitor<'de> for BatchSeed<'_> {
         let mut batch = Ok(Vec::with_capacity(self.room));
         let mut index = 0;
         while index < max {
-            let Some(entry) = seq.next_element_seed(EntrySeed { rules: self.rules, index })? else {
-                return Ok(batch);
-            };
+            let before = batch.as_ref().ok().and_then(|entries: &Vec<Entry>| entries.last());
+            let seed = EntrySeed { rules: self.rules, index, before };
+            let Some(entry) = seq.next_element_seed(seed)? else { return Ok(batch) };
             match (&mut batch, entry) {
                 (Ok(entries), Ok(entry)) => entries.push(entry),
                 (Ok(_), Err(fault)) => batch = Err(fault),
@@ -290,6 +290,7 @@ impl<'de> Visitor<'de> for BatchSeed<'_> {
 struct EntrySeed<'a> {
     rules: &'a Rules<'a>,
     index: usize,
+    before: Option<&'a Entry>,
 }
 
 impl EntrySeed<'_> {
@@ -334,7 +335,7 @@ impl<'de> Visitor<'de> for EntrySeed<'_> {
         Ok(match fault {
             Some(fault) => Err(fault),
             None => fields
-                .into_entry(self.rules.default_asset)
+                .into_entry(self.rules.default_asset, self.before)
                 .map_err(|(name, problem)| entry_fault(self.index, name, &problem)),
         })
     }

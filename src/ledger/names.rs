@@ -1,7 +1,9 @@
 //! The names that entries carry. Each is checked once, when it is made, and never again: a value of
-//! one of these types is proof that its length and its characters are within the limits.
+//! one of these types is proof that its length and its characters are within the limits. A copy of
+//! one is the same text, and costs no allocation: entries of one request share what they have in common.
 
 use std::fmt;
+use std::sync::{Arc, LazyLock};
 
 use serde::{Serialize, Serializer};
 
@@ -37,7 +39,7 @@ macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $max:literal, $charset:literal, $allowed:expr) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Box<str>);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// The longest name, in bytes (the characters are ASCII).
@@ -47,10 +49,9 @@ macro_rules! name {
             ///
             /// # Errors
             /// [`NameError`] when it is empty, too long, or has another character.
-            pub fn new(text: impl Into<Box<str>>) -> Result<Self, NameError> {
-                let text = text.into();
-                check(text.as_bytes(), Self::MAX_BYTES, $charset, $allowed)?;
-                Ok(Self(text))
+            pub fn new(text: impl AsRef<str> + Into<Arc<str>>) -> Result<Self, NameError> {
+                check(text.as_ref().as_bytes(), Self::MAX_BYTES, $charset, $allowed)?;
+                Ok(Self(text.into()))
             }
 
             /// Checks bytes, then takes them as the text that they are.
@@ -122,7 +123,8 @@ impl KeyName {
     /// Stands where a verified KID will stand. The prevalidator replaces it in every entry before
     /// the entry goes on; it never reaches the log.
     pub fn unverified() -> Self {
-        KeyName("unverified".into())
+        static UNVERIFIED: LazyLock<KeyName> = LazyLock::new(|| KeyName("unverified".into()));
+        UNVERIFIED.clone()
     }
 }
 

@@ -7,7 +7,7 @@
 use super::super::binary::{
     BATCH_MAGIC, Cursor, ENTRY_BYTES_MIN, VERSION, entry_flags, request_flags,
 };
-use super::fields::{Fault, Problem, clients_id, clients_kind, problem};
+use super::fields::{Fault, Problem, asset, capability, clients_id, clients_kind, problem};
 use super::{Parsed, Rules, entry_fault, located, malformed, no_entry, too_many};
 use crate::ledger::entry::{Amount, ENTRY_VERSION, Entry, EntryId, Kind, Millis};
 use crate::ledger::names::{AccountId, Asset, IdemId, KeyName, NameError};
@@ -25,9 +25,10 @@ pub fn parse_binary(body: &[u8], rules: &Rules<'_>) -> Result<Parsed, Reject> {
     let head = Head::read(&mut rest, rules.batch_max_entries)?;
     // No more room than the bytes can fill.
     let room = head.count.min(rest.0.len() / ENTRY_BYTES_MIN);
-    let mut entries = Vec::with_capacity(room);
+    let mut entries: Vec<Entry> = Vec::with_capacity(room);
     for index in 0..head.count {
-        let entry = Fields::take(&mut rest).and_then(|it| it.into_entry(rules.default_asset));
+        let fields = Fields::take(&mut rest);
+        let entry = fields.and_then(|it| it.into_entry(rules.default_asset, entries.last()));
         entries.push(entry.map_err(|(name, problem)| entry_fault(index, name, &problem))?);
     }
     if !rest.0.is_empty() {
@@ -122,8 +123,8 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// In the order of the JSON.
-    fn into_entry(self, default_asset: &Asset) -> Result<Entry, Fault> {
+    /// In the order of the JSON; `before` is the entry before, if there is one.
+    fn into_entry(self, default_asset: &Asset, before: Option<&Entry>) -> Result<Entry, Fault> {
         let name = |name| move |error: NameError| (name, problem(error));
         let entry = Entry {
             id: clients_id(EntryId::from_bytes(self.id)).map_err(|problem| ("id", problem))?,
@@ -133,14 +134,14 @@ impl<'a> Fields<'a> {
             amount: Amount::new(self.amount).ok_or(("amount", "must be at least 1".into()))?,
             nonce: self.nonce,
             kid: KeyName::unverified(),
-            capability: KeyName::from_bytes(self.capability).map_err(name("capability_ref"))?,
+            capability: capability(self.capability, before).map_err(name("capability_ref"))?,
             counterparty: match self.counterparty {
                 Some(bytes) => Some(AccountId::from_bytes(bytes).map_err(name("counterparty"))?),
                 None => None,
             },
             reference: self.reference.map(EntryId::from_bytes),
             asset: match self.asset {
-                Some(bytes) => Asset::from_bytes(bytes).map_err(name("asset"))?,
+                Some(bytes) => asset(bytes, before).map_err(name("asset"))?,
                 None => default_asset.clone(),
             },
             expires_at: self.expires_at,

@@ -135,8 +135,12 @@ fields!(
 
 impl Fields<'_> {
     /// Checks each field, then which of them go with the kind. The version comes first, since it
-    /// says how to read the others.
-    pub(super) fn into_entry(self, default_asset: &Asset) -> Result<Entry, Fault> {
+    /// says how to read the others. `before` is the entry before, if there is one.
+    pub(super) fn into_entry(
+        self,
+        default_asset: &Asset,
+        before: Option<&Entry>,
+    ) -> Result<Entry, Fault> {
         need("v", self.v, version)?;
         let entry = Entry {
             id: need("id", self.id, |raw| clients_id(entry_id(raw)?))?,
@@ -147,12 +151,14 @@ impl Fields<'_> {
             nonce: need("nonce", self.nonce, nonce)?,
             kid: KeyName::unverified(),
             capability: need("capability_ref", self.capability_ref, |raw| {
-                KeyName::new(text(raw)?).map_err(problem)
+                capability(text(raw)?.as_bytes(), before).map_err(problem)
             })?,
             counterparty: may("counterparty", self.counterparty, account)?,
             reference: may("reference", self.reference, entry_id)?,
-            asset: may("asset", self.asset, |raw| Asset::new(text(raw)?).map_err(problem))?
-                .unwrap_or_else(|| default_asset.clone()),
+            asset: may("asset", self.asset, |raw| {
+                asset(text(raw)?.as_bytes(), before).map_err(problem)
+            })?
+            .unwrap_or_else(|| default_asset.clone()),
             expires_at: may("expires_at", self.expires_at, millis)?,
             keep_open: may("keep_open", self.keep_open, flag)?.unwrap_or(false),
             idem_id: None,
@@ -246,6 +252,24 @@ pub(super) fn clients_kind(kind: Option<Kind>) -> Result<Kind, Problem> {
 
 fn kind(raw: Raw<'_>) -> Result<Kind, Problem> {
     clients_kind(Kind::from_name(&text(raw)?))
+}
+
+/// Most entries of a batch have the capability of the entry before, and then share its name.
+pub(super) fn capability(text: &[u8], before: Option<&Entry>) -> Result<KeyName, NameError> {
+    match before {
+        Some(before) if before.capability.as_str().as_bytes() == text => {
+            Ok(before.capability.clone())
+        }
+        _ => KeyName::from_bytes(text),
+    }
+}
+
+/// As with the capability.
+pub(super) fn asset(text: &[u8], before: Option<&Entry>) -> Result<Asset, NameError> {
+    match before {
+        Some(before) if before.asset.as_str().as_bytes() == text => Ok(before.asset.clone()),
+        _ => Asset::from_bytes(text),
+    }
 }
 
 fn account(raw: Raw<'_>) -> Result<AccountId, Problem> {
