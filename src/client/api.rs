@@ -6,23 +6,22 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Certificate, Method, Response, Url};
-use serde::de::{DeserializeOwned, IgnoredAny};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use super::error::shown;
+use super::reply::{read, send};
 use super::{BearerToken, ClientError};
+use crate::http::Format;
 use crate::http::admin::{ModeOut, OrderIn};
 use crate::http::drills::{ChaosOut, DrillIn, DrillOut};
 use crate::http::dto::{
-    AccountOut, AnswerOut, ConsistencyOut, EntriesOut, EntryAtOut, ErrorOut, HoldOut, InclusionOut,
+    AccountOut, AnswerOut, ConsistencyOut, EntriesOut, EntryAtOut, HoldOut, InclusionOut,
     RangeProofOut, RequestIn, RootsOut, SupplyOut, TLOG_PROOF,
 };
-
-/// The longest answer that is read, in bytes.
-pub const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 /// How to reach a ledger.
 #[derive(Clone, Debug)]
@@ -37,13 +36,22 @@ pub struct ClientOptions {
     pub ca_file: Option<PathBuf>,
     /// From the first byte sent to the last one received.
     pub timeout: Duration,
+    /// Of batches and of what becomes of them.
+    pub format: Format,
 }
 
 impl ClientOptions {
-    /// Without a token, with the system's certificates and a timeout of 10 s.
+    /// Without a token, with the system's certificates, a timeout of 10 s, and batches in the binary
+    /// form.
     pub fn new(url: impl Into<String>) -> Self {
-        let timeout = Duration::from_secs(10);
-        ClientOptions { url: url.into(), socket: None, token: None, ca_file: None, timeout }
+        ClientOptions {
+            url: url.into(),
+            socket: None,
+            token: None,
+            ca_file: None,
+            timeout: Duration::from_secs(10),
+            format: Format::Binary,
+        }
     }
 }
 
@@ -52,6 +60,7 @@ impl ClientOptions {
 pub struct Client {
     http: reqwest::Client,
     base: Url,
+    format: Format,
 }
 
 impl Client {
@@ -85,7 +94,12 @@ impl Client {
         let http = builder
             .build()
             .map_err(|error| ClientError::Setup(format!("cannot set up TLS: {error}")))?;
-        Ok(Client { http, base })
+        Ok(Client { http, base, format: options.format })
+    }
+
+    /// The same client with another form of batches.
+    pub fn with_format(self, format: Format) -> Self {
+        Client { format, ..self }
     }
 
     /// The address, without anything secret.
@@ -94,26 +108,20 @@ impl Client {
     }
 
     /// Sends a batch. An answer that rejects all entries is an answer, unless it may be tried again
-    /// later.
+    /// later. What has no binary form goes as JSON.
     ///
     /// # Errors
     /// [`ClientError`]; after one that is transient the same request may be sent again.
     pub async fn ingest(&self, request: &RequestIn<'_>) -> Result<AnswerOut<'static>, ClientError> {
-        /// Tells an answer from an error.
-        #[derive(Deserialize)]
-        struct Form {
-            results: Option<IgnoredAny>,
-        }
         let url = self.url(&["ingest"], &[]);
-        let body = serde_json::to_vec(request).expect("texts and numbers have a JSON form");
+        let (format, body) = self.format.body_of(request);
         let request = self.http.request(Method::POST, url.clone()).body(body);
-        let reply = send(&url, request.header("content-type", "application/json")).await?;
-        let form: Result<Form, _> = serde_json::from_slice(&reply.body);
-        let looked_at = form.is_ok_and(|form| form.results.is_some());
-        if !looked_at || matches!(reply.status, 429 | 503 | 504) {
+        let request = request.header(CONTENT_TYPE, format.media_type());
+        let reply = send(&url, request.header(ACCEPT, format.accept())).await?;
+        if !reply.is_answer() || matches!(reply.status, 429 | 503 | 504) {
             return Err(reply.refusal(&url));
         }
-        reply.json(&url)
+        reply.answer(&url)
     }
 
     /// Published roots after the size `since`.
@@ -294,7 +302,7 @@ impl Client {
         let url = self.url(&["admin", route], &[]);
         let body = serde_json::to_vec(order).expect("words and numbers have a JSON form");
         let request = self.http.request(Method::POST, url.clone()).body(body);
-        let reply = send(&url, request.header("content-type", "application/json")).await?;
+        let reply = send(&url, request.header(CONTENT_TYPE, Format::Json.media_type())).await?;
         match reply.status {
             200 => reply.json(&url),
             _ => Err(reply.refusal(&url)),
@@ -411,70 +419,6 @@ fn certificates(path: &std::path::Path) -> Result<Vec<Certificate>, ClientError>
         return Err(problem("has no PEM certificate".to_owned()));
     }
     Ok(found)
-}
-
-/// A complete answer.
-struct Reply {
-    status: u16,
-    retry_after: Option<Duration>,
-    body: Vec<u8>,
-}
-
-async fn send(url: &Url, request: reqwest::RequestBuilder) -> Result<Reply, ClientError> {
-    let response = request.send().await.map_err(|error| ClientError::transport(url, &error))?;
-    read(url, response).await
-}
-
-async fn read(url: &Url, mut response: Response) -> Result<Reply, ClientError> {
-    let transport = |error: reqwest::Error| ClientError::transport(url, &error);
-    let (status, retry_after) = (response.status().as_u16(), retry_after(&response));
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(transport)? {
-        if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-            let problem = "the answer is longer than 64 MiB".to_owned();
-            return Err(ClientError::Strange { url: shown(url), problem });
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(Reply { status, retry_after, body })
-}
-
-/// In seconds; the form with a date is not used by this ledger.
-fn retry_after(response: &Response) -> Option<Duration> {
-    let value = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
-    value.trim().parse().ok().map(Duration::from_secs)
-}
-
-impl Reply {
-    fn json<T: DeserializeOwned>(&self, url: &Url) -> Result<T, ClientError> {
-        serde_json::from_slice(&self.body).map_err(|error| {
-            let problem = format!("status {}, {error}", self.status);
-            ClientError::Strange { url: shown(url), problem }
-        })
-    }
-
-    /// The error that this answer is. What does not look like a ledger's own may come from
-    /// something in between: then the status has to do.
-    fn refusal(&self, url: &Url) -> ClientError {
-        let (status, retry_after) = (self.status, self.retry_after);
-        if let Ok(body) = serde_json::from_slice::<ErrorOut<'static>>(&self.body) {
-            return ClientError::Refused { status, body, retry_after };
-        }
-        if let Ok(answer) = serde_json::from_slice::<AnswerOut<'static>>(&self.body)
-            && let Some(first) = answer.reasons.into_iter().next()
-        {
-            let (reason, details) = (first.reason, first.details);
-            let body = ErrorOut { reason, details, retry_after_ms: None };
-            return ClientError::Refused { status, body, retry_after };
-        }
-        match status {
-            429 | 503 | 504 => ClientError::refused(status, "busy", "no more is said", retry_after),
-            _ => {
-                let problem = format!("status {status}");
-                ClientError::Strange { url: shown(url), problem }
-            }
-        }
-    }
 }
 
 #[cfg(test)]

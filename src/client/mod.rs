@@ -4,6 +4,7 @@
 mod api;
 mod error;
 mod operate;
+mod reply;
 mod retry;
 mod token;
 
@@ -13,8 +14,11 @@ pub mod open;
 pub mod unit;
 pub mod workload;
 
-pub use api::{ANSWER_BYTES_MAX, Client, ClientOptions};
+pub use api::{Client, ClientOptions};
 pub use error::ClientError;
 pub use operate::{SNAPSHOT_DEADLINE, SnapshotTar};
+pub use reply::ANSWER_BYTES_MAX;
 pub use retry::Retry;
 pub use token::BearerToken;
+
+pub use crate::http::Format;

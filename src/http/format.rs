@@ -3,7 +3,8 @@
 use actix_web::HttpRequest;
 use actix_web::http::header;
 
-use super::binary::BATCH;
+use super::binary::{self, BATCH};
+use super::dto::RequestIn;
 use super::error::Failure;
 
 /// The forms of the body of `POST /ingest`.
@@ -14,6 +15,39 @@ pub enum Format {
     Json,
     /// [`BATCH`].
     Binary,
+}
+
+impl Format {
+    /// What a request in this form says of its body.
+    pub const fn media_type(self) -> &'static str {
+        match self {
+            Format::Json => "application/json",
+            Format::Binary => BATCH,
+        }
+    }
+
+    /// What a client asks for that wants its answer in this form. Errors are JSON in any case.
+    pub const fn accept(self) -> &'static str {
+        match self {
+            Format::Json => "application/json",
+            Format::Binary => "application/vnd.ron-ledger.answer, application/json",
+        }
+    }
+
+    /// The body of a request in this form; in JSON, where it has no other.
+    pub fn body_of(self, request: &RequestIn<'_>) -> (Format, Vec<u8>) {
+        let written = match self {
+            Format::Binary => binary::write(request),
+            Format::Json => None,
+        };
+        match written {
+            Some(bytes) => (Format::Binary, bytes),
+            None => {
+                let json = serde_json::to_vec(request).expect("texts and numbers have a JSON form");
+                (Format::Json, json)
+            }
+        }
+    }
 }
 
 /// What `Content-Type` says; and that the body is not compressed.
@@ -92,5 +126,7 @@ mod tests {
         check("*/*", false);
         check("application/*", false);
         check(BATCH, false);
+        check(Format::Json.accept(), false);
+        check(Format::Binary.accept(), true);
     }
 }
