@@ -9,7 +9,8 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use ron_ledger::accumulator::{HashAlgo, Tiles};
-use ron_ledger::http::parse::{Rules, parse};
+use ron_ledger::http::binary;
+use ron_ledger::http::parse::{Rules, parse, parse_binary};
 use ron_ledger::ledger::encode::encode_into;
 use ron_ledger::ledger::plan::Group;
 use ron_ledger::ledger::request::Request;
@@ -28,6 +29,16 @@ fn decode() {
     let rules = Rules { default_asset: &asset, batch_max_entries: 1000 };
     parse(&body, &rules).expect("it is a request");
     measured(|| (0..8).for_each(|_| drop(black_box(parse(black_box(&body), &rules)))));
+}
+
+/// The same requests in the binary form.
+fn decode_binary() {
+    let (json, asset) = (body(64), asset());
+    let request = serde_json::from_slice(&json).expect("it is a request");
+    let body = binary::write(&request).expect("each field has a binary form");
+    let rules = Rules { default_asset: &asset, batch_max_entries: 1000 };
+    parse_binary(&body, &rules).expect("it is a request");
+    measured(|| (0..8).for_each(|_| drop(black_box(parse_binary(black_box(&body), &rules)))));
 }
 
 fn encode_and_hash() {
@@ -78,6 +89,7 @@ fn group_durable() {
 fn main() {
     let steps: &[(&str, fn())] = &[
         ("decode_json_8x64", decode),
+        ("decode_binary_8x64", decode_binary),
         ("encode_and_hash_512", encode_and_hash),
         ("prepare_512", prepare),
         ("group_memory_512", group),

@@ -14,8 +14,11 @@ use ron_ledger::audit::verify_export;
 use ron_ledger::capability::{
     Caveat, Context, Keyring, Macaroon, Peer, Plane, Revoked, Secret, TOKEN_LEN_MAX, Verifier,
 };
+use ron_ledger::client::unit::to_wire;
 use ron_ledger::config::{Config, ConfigError, Loaded, Sources};
-use ron_ledger::http::parse::{Rules, parse};
+use ron_ledger::http::binary;
+use ron_ledger::http::dto::{AnswerOut, RequestIn};
+use ron_ledger::http::parse::{Parsed, Rules, parse, parse_binary};
 use ron_ledger::ledger::encode::{ENTRY_MAX_BYTES, decode, encode};
 use ron_ledger::ledger::entry::Sequenced;
 use ron_ledger::ledger::idempotency::IdemDigest;
@@ -63,6 +66,48 @@ pub fn ingest(body: &[u8]) {
 pub fn is_taken(body: &[u8]) -> bool {
     let asset = Asset::new("RON").expect("a fit name");
     parse(body, &Rules { default_asset: &asset, batch_max_entries: BATCH_MAX }).is_ok()
+}
+
+/// The body of `POST /ingest` in the binary form. What is taken is what the JSON of the same entries is,
+/// and has a form that is taken for the same again.
+pub fn batch(body: &[u8]) {
+    let asset = Asset::new("RON").expect("a fit name");
+    let rules = Rules { default_asset: &asset, batch_max_entries: BATCH_MAX };
+    let parsed = match parse_binary(body, &rules) {
+        Ok(parsed) => parsed,
+        Err(reject) => {
+            assert!(matches!(reject.reason, Reason::UnknownKind | Reason::TooLarge));
+            assert!(reject.details.len() <= DETAILS_BYTES_MAX, "{}", reject.details.len());
+            assert!(!reject.details.contains(char::is_control), "{:?}", reject.details);
+            return;
+        }
+    };
+    assert!((1..=BATCH_MAX).contains(&parsed.entries.len()));
+    let idem_id = parsed.entries[0].idem_id.as_ref().map(|id| id.to_string().into());
+    let batch = parsed.entries.iter().map(to_wire).collect();
+    let request = RequestIn { batch, idem_id, atomic: parsed.atomic };
+    let json = serde_json::to_vec(&request).expect("texts and numbers");
+    let again = binary::write(&request).expect("what was taken has a form");
+    for read in [parse(&json, &rules), parse_binary(&again, &rules)] {
+        // A client that writes with these types asks for no receipts.
+        let read = read.expect("the same entries");
+        assert_eq!(Parsed { receipt: parsed.receipt, ..read }, parsed);
+    }
+}
+
+/// Whether a body in the binary form is taken.
+pub fn is_batch(body: &[u8]) -> bool {
+    let asset = Asset::new("RON").expect("a fit name");
+    parse_binary(body, &Rules { default_asset: &asset, batch_max_entries: BATCH_MAX }).is_ok()
+}
+
+/// An answer in the binary form: what is taken is the one form of what it says, and says it in JSON too.
+pub fn answer(bytes: &[u8]) {
+    let Some(answer) = binary::answer::read(bytes) else { return };
+    assert_eq!(binary::answer::write(&answer).as_deref(), Some(bytes));
+    let json = serde_json::to_vec(&answer).expect("texts and numbers");
+    assert_eq!(serde_json::from_slice::<AnswerOut<'_>>(&json).expect("what was written"), answer);
+    assert_eq!(answer.accepted + answer.reasons.len(), answer.results.len());
 }
 
 /// The canonical form of an entry: what is taken is the one form of what it says.

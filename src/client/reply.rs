@@ -24,7 +24,10 @@ pub(super) struct Reply {
     pub(super) body: Vec<u8>,
 }
 
-pub(super) async fn send(url: &Url, request: reqwest::RequestBuilder) -> Result<Reply, ClientError> {
+pub(super) async fn send(
+    url: &Url,
+    request: reqwest::RequestBuilder,
+) -> Result<Reply, ClientError> {
     let response = request.send().await.map_err(|error| ClientError::transport(url, &error))?;
     read(url, response).await
 }

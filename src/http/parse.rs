@@ -17,8 +17,8 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 pub use self::binary::parse_binary;
-pub(crate) use self::fields::{parse_id, parse_nonce};
 use self::fields::{Fault, Fields, Raw};
+pub(crate) use self::fields::{parse_id, parse_nonce};
 use super::receipts::RECEIPTS_MAX;
 use crate::ledger::entry::Entry;
 use crate::ledger::names::{Asset, IdemId};

@@ -13,6 +13,8 @@ use crate::house::{read, root};
 type Run = fn(&[u8]);
 
 const TARGETS: &[(&str, Run)] = &[
+    ("answer", targets::answer),
+    ("batch", targets::batch),
     ("canonical", targets::canonical),
     ("config", targets::config),
     ("export", targets::export),
@@ -66,6 +68,11 @@ fn seeds_are_what_their_parsers_take() {
     assert_eq!(taken("macaroon", &targets::is_alive), 2);
     assert_eq!(taken("export", &targets::is_verified), 4);
     assert!(taken("ingest", &targets::is_taken) > 10);
+    assert!(taken("batch", &targets::is_batch) > 10);
+    assert_eq!(
+        taken("answer", &|bytes| ron_ledger::http::binary::answer::read(bytes).is_some()),
+        5
+    );
 }
 
 /// The targets of the fuzzer, of this file and of `fuzz/Cargo.toml` are the same.

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use ron_ledger::client::unit::to_wire;
 use ron_ledger::client::{Client, ClientOptions};
+use ron_ledger::http::binary;
 use ron_ledger::http::caps::RevokeIn;
 use ron_ledger::http::dto::RequestIn;
 
@@ -47,10 +48,19 @@ fn row(case: &str, plane: Plane, sent: impl Into<Vec<u8>>, answers: &[u16]) -> R
     Row { case: case.to_owned(), plane, sent: sent.into(), answers: answers.to_vec() }
 }
 
-/// The body of a request that would write, if it were taken: each its own.
+/// A request that would write, if it were taken: each its own.
+fn request() -> RequestIn<'static> {
+    RequestIn { batch: vec![to_wire(&mint(PLANTED, 7))], idem_id: None, atomic: false }
+}
+
+/// Its body.
 fn body() -> String {
-    let batch = vec![to_wire(&mint(PLANTED, 7))];
-    serde_json::to_string(&RequestIn { batch, idem_id: None, atomic: false }).unwrap()
+    serde_json::to_string(&request()).unwrap()
+}
+
+/// Its body in the binary form.
+fn batch() -> Vec<u8> {
+    binary::write(&request()).unwrap()
 }
 
 /// A whole request that would write with a good token.

@@ -3,6 +3,7 @@
 
 mod access;
 mod bad_input;
+mod binary;
 mod drain;
 mod hostile;
 mod ingest;

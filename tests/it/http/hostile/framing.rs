@@ -1,10 +1,12 @@
 //! Where one request ends and the next begins, and what a head may hold.
 
+use ron_ledger::http::binary::BATCH;
+
 use super::Plane::Api;
-use super::{PLANTED, Row, body, ingest, post, row};
+use super::{PLANTED, Row, batch, body, ingest, post, row};
 
 pub(super) fn rows(good: &str) -> Vec<Row> {
-    [lengths(good), chunks(good), heads(good), targets(), bodies(good)]
+    [lengths(good), chunks(good), heads(good), targets(), bodies(good), batches(good)]
         .into_iter()
         .flatten()
         .collect()
@@ -138,5 +140,48 @@ fn bodies(good: &str) -> Vec<Row> {
         sent("a number of a thousand digits", "9".repeat(1_000).as_bytes(), 400),
         sent("zero bytes", &[0; 64], 400),
         sent("an empty batch", b"{\"batch\":[]}", 400),
+    ]
+}
+
+/// Bodies that say that they are in the binary form. Each would write, but for what is wrong with it.
+fn batches(good: &str) -> Vec<Row> {
+    let whole = batch();
+    let sent = |case: &str, body: &[u8], status: u16| {
+        let head = format!("content-type: {BATCH}\r\ncontent-length: {}\r\n\r\n", body.len());
+        row(case, Api, [ingest(good, &head).as_bytes(), body].concat(), &[status])
+    };
+    let with = |case: &str, at: usize, bytes: &[u8]| {
+        let mut body = whole.clone();
+        body.splice(at..at + bytes.len(), bytes.iter().copied());
+        sent(case, &body, 400)
+    };
+    vec![
+        sent("binary: nothing", b"", 400),
+        sent("binary: JSON", body().as_bytes(), 400),
+        sent("binary: a batch that is cut", &whole[..whole.len() - 1], 400),
+        sent("binary: more after the end", &[&whole[..], &whole].concat(), 400),
+        sent("binary: zero bytes", &[0; 64], 400),
+        with("binary: another version", 4, &[0]),
+        with("binary: an unknown flag", 5, &[0x80]),
+        with("binary: an idem_id that is not there", 5, &[0x04]),
+        sent("binary: four billion entries", &[&whole[..6], &[0xff; 4]].concat(), 413),
+        with("binary: one entry more than there are", 9, &[2]),
+        with("binary: an entry of another version", 10, &[2]),
+        with("binary: an unknown flag of an entry", 11, &[0x41]),
+        with("binary: a counterparty that is not there", 11, &[0x44]),
+        with("binary: an Expire", 20, &[10]),
+        with("binary: an account beyond the end", 37, &[0xff]),
+        with("binary: bad UTF-8", 38, &[0xff]),
+        row(
+            "binary: compressed",
+            Api,
+            ingest(
+                good,
+                &format!(
+                    "content-type: {BATCH}\r\ncontent-encoding: br\r\ncontent-length: 2\r\n\r\n{{}}"
+                ),
+            ),
+            &[400],
+        ),
     ]
 }
