@@ -6,7 +6,7 @@ pub(super) mod report;
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use self::ledger::Ledger;
 use super::context::{Context, ask, capability_id};
@@ -14,7 +14,7 @@ use super::{CtlError, Exit};
 use crate::client::load::{self, ENTRIES_MAX, Load, default_mix};
 use crate::client::open::{Schedule, offer};
 use crate::client::workload::{Mix, Spec};
-use crate::client::{BearerToken, Client};
+use crate::client::{BearerToken, Client, Format};
 use crate::ledger::names::KeyName;
 
 /// Measure a ledger under load
@@ -27,6 +27,7 @@ use crate::ledger::names::KeyName;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     ron-ledgerctl bench --connections 64 --batch 16 --entries 200000 --token-file ./dev/token\n  \
+    ron-ledgerctl bench --format binary --token-file ./dev/token\n  \
     ron-ledgerctl bench --rate 2000 --duration 30s --verify --token-file ./dev/token")]
 pub(super) struct BenchArgs {
     /// Requests at a time
@@ -70,9 +71,30 @@ pub(super) struct BenchArgs {
     #[arg(long, value_name = "S", default_value_t = 1.0)]
     zipf: f64,
 
+    /// The form of requests and answers
+    #[arg(long, value_enum, default_value_t)]
+    format: BenchFormat,
+
     /// How often each scenario comes, as weights. `atomic` makes small requests, whatever --batch says
     #[arg(long, default_value_t = default_mix())]
     mix: Mix,
+}
+
+/// The forms that a ledger reads.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum BenchFormat {
+    #[default]
+    Json,
+    Binary,
+}
+
+impl From<BenchFormat> for Format {
+    fn from(format: BenchFormat) -> Self {
+        match format {
+            BenchFormat::Json => Format::Json,
+            BenchFormat::Binary => Format::Binary,
+        }
+    }
 }
 
 pub(super) async fn run(args: BenchArgs, context: &Context) -> Result<(), CtlError> {
@@ -80,7 +102,7 @@ pub(super) async fn run(args: BenchArgs, context: &Context) -> Result<(), CtlErr
         CtlError::usage("a token is needed").hint("--token-file ./dev/token, for instance")
     })?;
     let load = args.load(&token)?;
-    let client = context.client_with(Some(token))?;
+    let client = context.client_with(Some(token))?.with_format(args.format.into());
     match args.rate.zip(args.duration) {
         Some((rate, duration)) => {
             run_open(&args, &load, Schedule { rate, duration }, &client, context).await

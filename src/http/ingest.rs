@@ -16,6 +16,7 @@ use super::{Shared, anomaly, auth, binary, body, observe, receipts};
 use crate::accumulator::Hash;
 use crate::actors::pipeline::{Answer, Bearer, Submission};
 use crate::capability::Peer;
+use crate::ledger::entry::Entry;
 use crate::ledger::plan::Outcome;
 use crate::ledger::reason::{Reason, Reject};
 use crate::telemetry::Stage;
@@ -108,10 +109,10 @@ async fn receive(
     let token = auth::bearer(request);
     let peer = auth::peer(request);
     let submission = Submission {
+        body_bytes: room_of(body.len(), &parsed.entries).min(shared.settings.body_bytes_max),
         entries: parsed.entries,
         atomic: parsed.atomic,
         token: token.map(Bearer::new),
-        body_bytes: body.len(),
         fingerprint: fingerprint(token, peer, &body),
         peer,
         received,
@@ -136,6 +137,12 @@ async fn wait(
             "no answer in time; try again with the same ids to learn the outcome",
         )),
     }
+}
+
+/// What a request takes of the room for bodies: its own, or its entries in memory where they are more,
+/// as those of the binary form are.
+fn room_of(body_bytes: usize, entries: &[Entry]) -> usize {
+    body_bytes.max(size_of_val(entries))
 }
 
 /// Two requests with the same fingerprint are the same request: body, token, and kind of connection,
