@@ -6,7 +6,8 @@ use std::net::TcpListener;
 use super::*;
 
 /// Answers one request with `response` and gives back what was sent.
-fn serve(response: String) -> (Client, std::thread::JoinHandle<String>) {
+fn serve(response: impl Into<Vec<u8>>) -> (Client, std::thread::JoinHandle<String>) {
+    let response = response.into();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let server = std::thread::spawn(move || {
@@ -17,7 +18,7 @@ fn serve(response: String) -> (Client, std::thread::JoinHandle<String>) {
             stream.read_exact(&mut byte).unwrap();
             request.push(byte[0]);
         }
-        stream.write_all(response.as_bytes()).unwrap();
+        stream.write_all(&response).unwrap();
         String::from_utf8(request).unwrap()
     });
     let token = Some(BearerToken::new("c2VjcmV0".to_owned()).unwrap());
@@ -71,6 +72,41 @@ async fn a_batch_that_is_rejected_whole_is_an_answer_unless_it_may_pass_later() 
     let error = client.ingest(&request).await.unwrap_err();
     assert_eq!(error.to_string(), "refused: frozen (503): writes are frozen");
     assert!(error.is_transient());
+}
+
+#[tokio::test]
+async fn an_answer_is_read_in_the_form_that_it_has() {
+    let request = RequestIn { batch: Vec::new(), idem_id: None, atomic: false };
+    let told: AnswerOut<'_> =
+        serde_json::from_str(&REJECTED.replace("\"00\"", &format!("\"{}\"", "00".repeat(32))))
+            .unwrap();
+    let bytes = crate::http::binary::answer::write(&told).unwrap();
+    let binary = |status: &str, bytes: &[u8]| {
+        let (kind, length) = (crate::http::binary::ANSWER, bytes.len());
+        let head = format!(
+            "HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {length}\r\n\r\n"
+        );
+        serve([head.as_bytes(), bytes].concat())
+    };
+    let (client, server) = binary("422 Unprocessable Entity", &bytes);
+    assert_eq!(client.ingest(&request).await.unwrap(), told);
+    let sent = server.join().unwrap().to_ascii_lowercase();
+    assert!(sent.contains("content-type: application/vnd.ron-ledger.batch\r\n"), "{sent}");
+    assert!(
+        sent.contains("accept: application/vnd.ron-ledger.answer, application/json\r\n"),
+        "{sent}"
+    );
+    let (client, _server) = binary("503 Service Unavailable", &bytes);
+    let error = client.ingest(&request).await.unwrap_err();
+    assert_eq!(error.to_string(), "refused: frozen (503): writes are frozen");
+    let (client, _server) = binary("200 OK", &bytes[1..]);
+    let error = client.ingest(&request).await.unwrap_err();
+    assert!(matches!(error, ClientError::Strange { .. }), "{error}");
+    let (client, server) = serve(answer("422 Unprocessable Entity", REJECTED));
+    let client = client.with_format(Format::Json);
+    assert_eq!(client.ingest(&request).await.unwrap().reasons, told.reasons);
+    let sent = server.join().unwrap().to_ascii_lowercase();
+    assert!(sent.contains("content-type: application/json\r\n"), "{sent}");
 }
 
 #[tokio::test]

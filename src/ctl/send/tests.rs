@@ -7,9 +7,9 @@ use actix_web::web::{self, Data};
 use actix_web::{App, HttpResponse, HttpServer};
 
 use super::*;
-use crate::client::ClientOptions;
 use crate::client::unit::{UnitIn, pack};
 use crate::client::workload::{Spec, Workload};
+use crate::client::{ClientOptions, Format};
 use crate::http::dto::{ReasonOut, RequestIn, ResultOut};
 
 fn answer(first: Option<u64>, last: Option<u64>, rejected: usize) -> AnswerOut<'static> {
@@ -102,7 +102,9 @@ fn play(
         let running = server.run();
         let handle = running.handle();
         actix_rt::spawn(running);
-        let client = Client::new(&ClientOptions::new(url)).unwrap();
+        // The ledger of this script reads no other form.
+        let options = ClientOptions { format: Format::Json, ..ClientOptions::new(url) };
+        let client = Client::new(&options).unwrap();
         let ui = Ui { json: false, quiet: true };
         let sending = Sending { connections, total: 0 };
         let done = send(&client, &ui, pack(units.to_vec(), 10), sending).await;
