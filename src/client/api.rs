@@ -15,13 +15,13 @@ use zeroize::Zeroizing;
 use super::error::shown;
 use super::reply::{read, send};
 use super::{BearerToken, ClientError};
-use crate::http::Format;
 use crate::http::admin::{ModeOut, OrderIn};
 use crate::http::drills::{ChaosOut, DrillIn, DrillOut};
 use crate::http::dto::{
     AccountOut, AnswerOut, ConsistencyOut, EntriesOut, EntryAtOut, HoldOut, InclusionOut,
     RangeProofOut, RequestIn, RootsOut, SupplyOut, TLOG_PROOF,
 };
+use crate::http::{Body, Format};
 
 /// How to reach a ledger.
 #[derive(Clone, Debug)]
@@ -114,8 +114,8 @@ impl Client {
     /// [`ClientError`]; after one that is transient the same request may be sent again.
     pub async fn ingest(&self, request: &RequestIn<'_>) -> Result<AnswerOut<'static>, ClientError> {
         let url = self.url(&["ingest"], &[]);
-        let (format, body) = self.format.body_of(request);
-        let request = self.http.request(Method::POST, url.clone()).body(body);
+        let Body { format, bytes } = self.format.body_of(request);
+        let request = self.http.request(Method::POST, url.clone()).body(bytes);
         let request = request.header(CONTENT_TYPE, format.media_type());
         let reply = send(&url, request.header(ACCEPT, format.accept())).await?;
         if !reply.is_answer() || matches!(reply.status, 429 | 503 | 504) {

@@ -6,7 +6,7 @@ pub(super) mod report;
 
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use self::ledger::Ledger;
 use super::context::{Context, ask, capability_id};
@@ -72,29 +72,12 @@ pub(super) struct BenchArgs {
     zipf: f64,
 
     /// The form of requests and answers
-    #[arg(long, value_enum, default_value_t)]
-    format: BenchFormat,
+    #[arg(long, value_name = "json|binary", default_value_t)]
+    format: Format,
 
     /// How often each scenario comes, as weights. `atomic` makes small requests, whatever --batch says
     #[arg(long, default_value_t = default_mix())]
     mix: Mix,
-}
-
-/// The forms that a ledger reads.
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum BenchFormat {
-    #[default]
-    Json,
-    Binary,
-}
-
-impl From<BenchFormat> for Format {
-    fn from(format: BenchFormat) -> Self {
-        match format {
-            BenchFormat::Json => Format::Json,
-            BenchFormat::Binary => Format::Binary,
-        }
-    }
 }
 
 pub(super) async fn run(args: BenchArgs, context: &Context) -> Result<(), CtlError> {
@@ -102,7 +85,7 @@ pub(super) async fn run(args: BenchArgs, context: &Context) -> Result<(), CtlErr
         CtlError::usage("a token is needed").hint("--token-file ./dev/token, for instance")
     })?;
     let load = args.load(&token)?;
-    let client = context.client_with(Some(token))?.with_format(args.format.into());
+    let client = context.client_with(Some(token))?.with_format(args.format);
     match args.rate.zip(args.duration) {
         Some((rate, duration)) => {
             run_open(&args, &load, Schedule { rate, duration }, &client, context).await

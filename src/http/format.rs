@@ -1,20 +1,57 @@
 //! In which form a request comes, and in which one its answer goes.
 
+use std::fmt;
+use std::str::FromStr;
+
 use actix_web::HttpRequest;
 use actix_web::http::header;
+use serde::Serialize;
 
 use super::binary::{self, BATCH};
 use super::dto::RequestIn;
 use super::error::Failure;
 
 /// The forms of the body of `POST /ingest`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Format {
     /// `application/json`, and what says nothing.
     #[default]
     Json,
     /// [`BATCH`].
     Binary,
+}
+
+/// A body that is ready to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Body {
+    /// The form that it has.
+    pub format: Format,
+    /// All of it.
+    pub bytes: Vec<u8>,
+}
+
+/// Another word than `json` or `binary`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be json or binary")]
+pub struct UnknownFormat;
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Format::Json => "json",
+            Format::Binary => "binary",
+        })
+    }
+}
+
+impl FromStr for Format {
+    type Err = UnknownFormat;
+
+    fn from_str(text: &str) -> Result<Self, UnknownFormat> {
+        let all = [Format::Json, Format::Binary];
+        all.into_iter().find(|format| format.to_string() == text).ok_or(UnknownFormat)
+    }
 }
 
 impl Format {
@@ -35,17 +72,15 @@ impl Format {
     }
 
     /// The body of a request in this form; in JSON, where it has no other.
-    pub fn body_of(self, request: &RequestIn<'_>) -> (Format, Vec<u8>) {
+    pub fn body_of(self, request: &RequestIn<'_>) -> Body {
         let written = match self {
             Format::Binary => binary::write(request),
             Format::Json => None,
         };
+        let json = || serde_json::to_vec(request).expect("texts and numbers have a JSON form");
         match written {
-            Some(bytes) => (Format::Binary, bytes),
-            None => {
-                let json = serde_json::to_vec(request).expect("texts and numbers have a JSON form");
-                (Format::Json, json)
-            }
+            Some(bytes) => Body { format: Format::Binary, bytes },
+            None => Body { format: Format::Json, bytes: json() },
         }
     }
 }
@@ -113,6 +148,15 @@ mod tests {
         let packed = TestRequest::post().insert_header(("content-type", BATCH));
         let packed = packed.insert_header(("content-encoding", "gzip")).to_http_request();
         assert!(of_body(&packed).is_err());
+    }
+
+    #[test]
+    fn a_format_is_read_as_it_is_shown() {
+        for format in [Format::Json, Format::Binary] {
+            assert_eq!(format.to_string().parse(), Ok(format));
+            assert_eq!(serde_json::to_value(format).unwrap(), format.to_string());
+        }
+        assert_eq!("JSON".parse::<Format>(), Err(UnknownFormat));
     }
 
     #[test]

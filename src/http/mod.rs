@@ -57,7 +57,7 @@ use crate::telemetry::{Metrics, Telemetry};
 
 pub use self::body::BODY_DEADLINE;
 pub use self::caller::Caller;
-pub use self::format::Format;
+pub use self::format::{Body, Format, UnknownFormat};
 pub use self::health::API_VERSION;
 
 /// What every handler gets: the way into the ledger, and the limits of the edge.

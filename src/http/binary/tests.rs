@@ -281,7 +281,7 @@ fn what_has_no_binary_form_goes_as_json() {
         change(&mut request.batch[1]);
         Format::Binary.body_of(&request)
     };
-    assert_eq!(with(|_| ()).0, Format::Binary);
+    assert_eq!(with(|_| ()).format, Format::Binary);
     for change in [
         (|entry| entry.id = "x".into()) as fn(&mut EntryIn<'static>),
         |entry| entry.reference = Some("{0190b6c0-0000-7000-8000-000000000001}".into()),
@@ -289,9 +289,9 @@ fn what_has_no_binary_form_goes_as_json() {
         |entry| entry.nonce = "AAECAwQFBgcICQoLDA0ODxA=".into(),
         |entry| entry.account = "a".repeat(256).into(),
     ] {
-        let (format, body) = with(change);
-        assert_eq!((format, body[0]), (Format::Json, b'{'));
-        assert!(json(&body).is_err());
+        let body = with(change);
+        assert_eq!((body.format, body.bytes[0]), (Format::Json, b'{'));
+        assert!(json(&body.bytes).is_err());
     }
 }
 

@@ -2,9 +2,9 @@
 //! same limits, and its errors are JSON.
 
 use ron_ledger::client::{BearerToken, Client, ClientOptions};
-use ron_ledger::http::Format;
 use ron_ledger::http::binary::{ANSWER, BATCH, answer};
 use ron_ledger::http::dto::{AnswerOut, Receipts, RequestIn, Status};
+use ron_ledger::http::{Body, Format};
 use serde_json::Value;
 
 use super::support::{Edge, body_of};
@@ -49,9 +49,9 @@ async fn send(edge: &Edge, body: Vec<u8>, headers: &[(&str, &str)]) -> Told {
 
 /// The body in this form, and the answer in it too.
 async fn put(edge: &Edge, format: Format, request: &RequestIn<'_>) -> Told {
-    let (format, body) = format.body_of(request);
+    let Body { format, bytes } = format.body_of(request);
     let headers = [("content-type", format.media_type()), ("accept", format.accept())];
-    send(edge, body, &headers).await
+    send(edge, bytes, &headers).await
 }
 
 /// Some of every kind, and some that must be refused.
@@ -87,7 +87,7 @@ async fn both_forms_are_told_the_same_and_make_the_same_ledger() {
 #[actix_rt::test]
 async fn the_answer_is_binary_where_it_is_accepted_and_json_else() {
     let edge = Edge::new().await;
-    let (_, bytes) = Format::Binary.body_of(&RequestIn {
+    let Body { bytes, .. } = Format::Binary.body_of(&RequestIn {
         batch: vec![ron_ledger::client::unit::to_wire(&mint("alice", 5))],
         idem_id: None,
         atomic: false,
@@ -136,7 +136,7 @@ async fn errors_are_json_and_limits_are_the_same() {
         assert_eq!(put(&edge, Format::Binary, &request).await.error(), json);
         assert_eq!((json.0, json.1.as_str()), (413, "too_large"));
     }
-    let (_, good) = Format::Binary.body_of(&batch(2));
+    let good = Format::Binary.body_of(&batch(2)).bytes;
     let both = [("content-type", BATCH), ("accept", ANSWER)];
     let cut = send(&edge, good[..good.len() - 1].to_vec(), &both).await.error();
     assert_eq!((cut.0, cut.1.as_str()), (400, "unknown_kind"));
