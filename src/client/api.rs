@@ -4,6 +4,7 @@
 //! asked, so that a token goes to the named ledger and nowhere else.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::error::shown;
+use super::sender::{CONTENT_TYPE, body_of};
 use super::{BearerToken, ClientError};
 use crate::http::admin::{ModeOut, OrderIn};
 use crate::http::drills::{ChaosOut, DrillIn, DrillOut};
@@ -52,6 +54,7 @@ impl ClientOptions {
 pub struct Client {
     http: reqwest::Client,
     base: Url,
+    options: Arc<ClientOptions>,
 }
 
 impl Client {
@@ -85,12 +88,16 @@ impl Client {
         let http = builder
             .build()
             .map_err(|error| ClientError::Setup(format!("cannot set up TLS: {error}")))?;
-        Ok(Client { http, base })
+        Ok(Client { http, base, options: Arc::new(options.clone()) })
     }
 
     /// The address, without anything secret.
     pub fn address(&self) -> String {
         shown(&self.base)
+    }
+
+    pub(super) fn options(&self) -> &ClientOptions {
+        &self.options
     }
 
     /// Sends a batch. An answer that rejects all entries is an answer, unless it may be tried again
@@ -105,15 +112,19 @@ impl Client {
             results: Option<IgnoredAny>,
         }
         let url = self.url(&["ingest"], &[]);
-        let body = serde_json::to_vec(request).expect("texts and numbers have a JSON form");
-        let request = self.http.request(Method::POST, url.clone()).body(body);
-        let reply = send(&url, request.header("content-type", "application/json")).await?;
+        let reply = self.post(&url, body_of(request)).await?;
         let form: Result<Form, _> = serde_json::from_slice(&reply.body);
         let looked_at = form.is_ok_and(|form| form.results.is_some());
         if !looked_at || matches!(reply.status, 429 | 503 | 504) {
             return Err(reply.refusal(&url));
         }
         reply.json(&url)
+    }
+
+    /// Posts a body of [`body_of`].
+    pub(super) async fn post(&self, url: &Url, body: Vec<u8>) -> Result<Reply, ClientError> {
+        let request = self.http.request(Method::POST, url.clone()).body(body);
+        send(url, request.header("content-type", CONTENT_TYPE)).await
     }
 
     /// Published roots after the size `since`.
@@ -363,7 +374,7 @@ impl Client {
     }
 
     /// Each segment is encoded as a whole: a name with a slash stays one segment.
-    fn url(&self, path: &[&str], query: &[(&str, String)]) -> Url {
+    pub(super) fn url(&self, path: &[&str], query: &[(&str, String)]) -> Url {
         let mut url = self.base.clone();
         url.path_segments_mut()
             .expect("http and https addresses have a path")
@@ -414,10 +425,10 @@ fn certificates(path: &std::path::Path) -> Result<Vec<Certificate>, ClientError>
 }
 
 /// A complete answer.
-struct Reply {
-    status: u16,
-    retry_after: Option<Duration>,
-    body: Vec<u8>,
+pub(super) struct Reply {
+    pub(super) status: u16,
+    pub(super) retry_after: Option<Duration>,
+    pub(super) body: Vec<u8>,
 }
 
 async fn send(url: &Url, request: reqwest::RequestBuilder) -> Result<Reply, ClientError> {
@@ -455,7 +466,7 @@ impl Reply {
 
     /// The error that this answer is. What does not look like a ledger's own may come from
     /// something in between: then the status has to do.
-    fn refusal(&self, url: &Url) -> ClientError {
+    pub(super) fn refusal(&self, url: &Url) -> ClientError {
         let (status, retry_after) = (self.status, self.retry_after);
         if let Ok(body) = serde_json::from_slice::<ErrorOut<'static>>(&self.body) {
             return ClientError::Refused { status, body, retry_after };

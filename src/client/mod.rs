@@ -3,6 +3,7 @@
 
 mod api;
 mod error;
+mod http1;
 mod operate;
 mod retry;
 mod token;
@@ -10,6 +11,8 @@ mod token;
 pub mod audit;
 pub mod load;
 pub mod open;
+pub mod sender;
+pub mod stream;
 pub mod unit;
 pub mod workload;
 

@@ -12,7 +12,7 @@ use super::super::bench::report::Quantiles;
 use super::super::context::now_ms;
 use crate::client::Client;
 use crate::client::load::Load;
-use crate::client::open::{Counts, Offered, Schedule, offer};
+use crate::client::open::{Counts, Keep, Offered, Schedule, offer};
 use crate::client::workload::{Mix, Spec};
 use crate::ledger::names::KeyName;
 
@@ -120,7 +120,7 @@ impl Sender {
         let spec = Spec { seed, ..self.load.spec.clone() };
         let load = Load { spec, ..self.load };
         let schedule = Schedule { rate: self.rate, duration };
-        Ok(offer(&self.client, &load, schedule, || ()).await?)
+        Ok(offer(&self.client, &load, schedule, Keep::Receipts, || ()).await?)
     }
 
     /// Until it is done, to the end of a piece.
