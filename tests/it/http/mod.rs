@@ -6,6 +6,7 @@ mod bad_input;
 mod drain;
 mod hostile;
 mod ingest;
+mod load;
 mod lost;
 mod proofs;
 mod reads;
