@@ -181,7 +181,7 @@ async fn send(
     progress: impl Fn(u64),
 ) -> Result<Measured, ClientError> {
     let mut sum = empty(Instant::now());
-    while let Some(request) = feed.next() {
+    for request in feed.by_ref() {
         let sent = Instant::now();
         if until.is_some_and(|until| sent >= until) {
             break;
