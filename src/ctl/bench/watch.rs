@@ -117,3 +117,46 @@ impl Seen {
 pub(super) fn mib(bytes: u64) -> f64 {
     bytes as f64 / 1_048_576.0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(seen: &Seen) -> String {
+        let mut table = Table::new();
+        seen.rows(1_000, &mut table);
+        table.to_string()
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_not_made_up() {
+        let nothing = Seen {
+            ledger: None,
+            client_cpu_seconds: 0.5,
+            server_cpu_seconds: None,
+            server_resident_bytes_peak: None,
+            disk: None,
+            disk_bytes_per_entry: None,
+        };
+        let told = text(&nothing);
+        assert!(told.contains("0.50 s, 500.00 us an entry") && told.contains("n/a"), "{told}");
+        assert!(told.contains("its metrics cannot be read"), "{told}");
+        let json = serde_json::to_value(&nothing).unwrap();
+        assert!(json["ledger"].is_null() && json["server_cpu_seconds"].is_null(), "{json}");
+
+        let ledger = Some(Ledger::between("", "process_cpu_seconds_total 3\n"));
+        let metrics = Seen { ledger, ..nothing };
+        assert!(text(&metrics).contains("about 3 s; --pid tells more"), "{}", text(&metrics));
+        let disk = Some(Disk { table_bytes: 3 << 20, log_bytes: 1 << 20, other_bytes: 0 });
+        let known = Seen {
+            server_cpu_seconds: Some(2.0),
+            server_resident_bytes_peak: Some(64 << 20),
+            disk,
+            disk_bytes_per_entry: Some(200.0),
+            ..metrics
+        };
+        for expected in ["2.00 s, 2000.00 us an entry", "64 MiB", "3.0 MiB; 1.0; 0.0", "200"] {
+            assert!(text(&known).contains(expected), "{expected}: {}", text(&known));
+        }
+    }
+}
