@@ -36,17 +36,26 @@ pub struct Args {
     #[arg(long, value_name = "KEY", requires = "follow")]
     pub follow_key: Vec<String>,
 
+    /// Begin with the ledger of another node, from the file of `ron-ledgerctl audit export`: a micronode,
+    /// under a name of its own
+    #[arg(long, value_name = "EXPORT", requires = "import_key", conflicts_with_all = ["at_least", "follow"])]
+    pub import: Option<PathBuf>,
+
+    /// The verifier key that the export was signed by, or a file with it
+    #[arg(long, value_name = "KEY", requires = "import")]
+    pub import_key: Option<String>,
+
     /// One setting, by its dotted key; may be given several times
     #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
     pub set: Vec<(String, String)>,
 
     /// Bring a store of an older schema to this program's, and end; copy the data directory before
-    #[arg(long, conflicts_with = "follow")]
+    #[arg(long, conflicts_with_all = ["follow", "import"])]
     pub upgrade: bool,
 
     /// Make the store a new ledger that goes on from the old one, by the node.origin and signing key
     /// of the configuration, and end; copy the data directory before
-    #[arg(long, conflicts_with_all = ["upgrade", "at_least", "follow"])]
+    #[arg(long, conflicts_with_all = ["upgrade", "at_least", "follow", "import"])]
     pub new_origin: bool,
 }
 
@@ -56,7 +65,8 @@ fn after_help() -> String {
          ron-ledgerd --config /etc/ron/ledger.toml\n  \
          ron-ledgerd --config configs/ledger.dev.toml --set telemetry.log=debug\n  \
          ron-ledgerd --config /etc/ron/ledger.toml --at-least checkpoint.note\n  \
-         ron-ledgerd --config /etc/ron/ledger.toml --follow s3://backups/ledger --follow-key ledger.vkey\n\n{EXIT_CODES_HELP}"
+         ron-ledgerd --config /etc/ron/ledger.toml --follow s3://backups/ledger --follow-key ledger.vkey\n  \
+         ron-ledgerd --config configs/micronode.toml --import ledger.jsonl --import-key ledger.vkey\n\n{EXIT_CODES_HELP}"
     )
 }
 

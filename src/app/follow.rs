@@ -6,14 +6,13 @@
 use std::sync::Arc;
 
 use super::node::{self, Base, Ends, OpenError};
-use crate::accumulator::{NOTE_BYTES_MAX, VerifierKey};
+use crate::accumulator::VerifierKey;
 use crate::actors::mode::{Mode, ModeCell};
 use crate::actors::pipeline::{FollowFrom, LogKeys, Pipeline, SignedNotes};
 use crate::actors::probe::Probe;
 use crate::backup::archive::{Archive, ArchiveError};
 use crate::backup::target::Target;
 use crate::config::{Config, Profile};
-use crate::storage::files::read_bounded;
 use crate::storage::genesis::Genesis;
 use crate::storage::store::Store;
 
@@ -38,8 +37,12 @@ impl Leader {
     /// Asks the archive what the ledger was made with. That it does not answer is no error yet: a store
     /// that is there can be served.
     pub(super) async fn find(config: &Config, follow: &Follow) -> Result<Self, OpenError> {
+        let verifier_key = |given: &String| {
+            let wrong = |why| OpenError::FollowKey { given: given.clone(), why };
+            node::verifier_key(given).map_err(wrong)
+        };
         let keys: Vec<VerifierKey> =
-            follow.vkeys.iter().map(|text| verifier_key(text)).collect::<Result<_, _>>()?;
+            follow.vkeys.iter().map(verifier_key).collect::<Result<_, _>>()?;
         let (present, earlier) = keys.split_first().ok_or(OpenError::NoFollowKey)?;
         let target = Target::open(&follow.url, false, config.archive.timeout);
         let target = target.map_err(OpenError::Follow)?;
@@ -81,17 +84,4 @@ pub(super) fn open(config: &Config, leader: Leader) -> Result<Pipeline, OpenErro
     };
     let ends = Ends { follow: Some(leader.from), ..Ends::default() };
     node::start(config, base, genesis, ends, Arc::new(verifier), Probe::none())
-}
-
-fn verifier_key(given: &str) -> Result<VerifierKey, OpenError> {
-    let wrong = |why: String| OpenError::FollowKey { given: given.to_owned(), why };
-    let text = match given.contains('+') {
-        true => given.to_owned(),
-        false => {
-            let text = read_bounded(given.as_ref(), NOTE_BYTES_MAX);
-            let text = text.map_err(|error| wrong(error.to_string()))?;
-            text.ok_or_else(|| wrong("there is no such file".into()))?
-        }
-    };
-    text.trim().parse().map_err(|error| wrong(format!("{error}")))
 }

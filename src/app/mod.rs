@@ -4,6 +4,7 @@ mod args;
 mod attend;
 mod descriptors;
 mod follow;
+mod import;
 mod listen;
 mod node;
 mod notify;
@@ -14,7 +15,7 @@ mod socket;
 mod tls;
 mod watchers;
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,6 +34,7 @@ use crate::telemetry::Telemetry;
 pub use self::args::Args;
 pub use self::descriptors::TooFewDescriptors;
 pub use self::follow::Follow;
+pub use self::import::{Import, ImportError};
 pub use self::node::{OpenError, branch_store, open, upgrade_store};
 pub use self::panics::log_panics;
 pub use self::services::ServicesError;
@@ -104,25 +106,42 @@ pub enum StartError {
     System(#[from] std::io::Error),
 }
 
+/// What a node begins with.
+#[derive(Clone, Debug)]
+pub enum Begin {
+    /// What it has, or an empty ledger. With a file with a signed checkpoint of this ledger, the ledger must
+    /// contain it, and takes no writes otherwise.
+    Own {
+        /// The file.
+        at_least: Option<PathBuf>,
+    },
+    /// What another node archives, and no writes at all.
+    Follow(Follow),
+    /// The export of another node: a micronode.
+    Import(Import),
+}
+
 /// Runs a node until SIGTERM or SIGINT, or until an actor ends for good. The configuration is
-/// validated, and read again from its sources on SIGHUP. With `at_least`, a file with a signed checkpoint
-/// of this ledger, the ledger must contain it, and takes no writes otherwise. With `follow` it takes what
-/// another node archives, and no writes at all.
+/// validated, and read again from its sources on SIGHUP.
 ///
 /// # Errors
 /// [`StartError`]; nothing was served then.
-pub async fn run(
-    loaded: &Loaded,
-    at_least: Option<&Path>,
-    follow: Option<&Follow>,
-    telemetry: Telemetry,
-) -> Result<Exit, StartError> {
-    if let Some(follow) = follow {
-        let leader = follow::Leader::find(&loaded.config, follow).await?;
-        let open = |config: &Config| Ok((follow::open(config, leader)?, None));
-        return run_opened_by(loaded, telemetry, open).await;
+pub async fn run(loaded: &Loaded, begin: &Begin, telemetry: Telemetry) -> Result<Exit, StartError> {
+    match begin {
+        Begin::Own { at_least } => {
+            let open = |config: &Config| node::open_for_service(config, at_least.as_deref());
+            run_opened_by(loaded, telemetry, open).await
+        }
+        Begin::Follow(follow) => {
+            let leader = follow::Leader::find(&loaded.config, follow).await?;
+            let open = |config: &Config| Ok((follow::open(config, leader)?, None));
+            run_opened_by(loaded, telemetry, open).await
+        }
+        Begin::Import(import) => {
+            let open = |config: &Config| Ok((node::open_importing(config, import)?, None));
+            run_opened_by(loaded, telemetry, open).await
+        }
     }
-    run_opened_by(loaded, telemetry, |config| node::open_for_service(config, at_least)).await
 }
 
 /// As [`run`], around a pipeline that `open` opens, with the means of drills where it takes them.

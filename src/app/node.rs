@@ -5,9 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::import::{self, Import, ImportError};
 use super::services::{ServicesError, services};
 use super::watchers::{WatchersError, watchers};
-use crate::accumulator::{HashAlgo, KeyError, NOTE_BYTES_MAX, Signer};
+use crate::accumulator::{HashAlgo, KeyError, NOTE_BYTES_MAX, Signer, VerifierKey};
 use crate::actors::drills::{self, Drills};
 use crate::actors::mode::{Mode, ModeCell, ModeFile, ModeFileError};
 use crate::actors::pipeline::{
@@ -109,6 +110,17 @@ pub enum OpenError {
     /// A micronode begins anew each time.
     #[error("--at-least: a micronode begins anew at each start, and contains nothing")]
     NothingLasts,
+    /// What it should begin with.
+    #[error("--import: {0}")]
+    Import(#[from] ImportError),
+    /// The key of what it should begin with.
+    #[error("--import-key {given}: {why}")]
+    ImportKey {
+        /// As it was given.
+        given: String,
+        /// Why it is none.
+        why: String,
+    },
     /// It does not become a new ledger.
     #[error(transparent)]
     Branch(#[from] BranchError),
@@ -157,7 +169,23 @@ fn hint(error: &dyn Error) -> &'static str {
 /// # Errors
 /// [`OpenError`], which names the configuration key to look at.
 pub fn open(config: &Config, at_least: Option<&Path>, probe: Probe) -> Result<Pipeline, OpenError> {
-    open_around(config, at_least, probe, |engine| engine)
+    open_around(config, at_least, probe, |engine, _| Ok(engine))
+}
+
+/// Opens a micronode that begins with an export. Call it on an actix system.
+///
+/// # Errors
+/// [`OpenError`].
+pub(super) fn open_importing(config: &Config, import: &Import) -> Result<Pipeline, OpenError> {
+    if config.profile == Profile::Macronode {
+        return Err(ImportError::Macronode.into());
+    }
+    let wrong = |why| OpenError::ImportKey { given: import.vkey.clone(), why };
+    let vkey = verifier_key(&import.vkey).map_err(wrong)?;
+    open_around(config, None, Probe::none(), |engine, genesis| {
+        import::fill(&engine, genesis, store_options(config), import, &vkey)?;
+        Ok(engine)
+    })
 }
 
 /// As [`open`], with the means of drills where they are allowed: never in production, whatever else
@@ -175,8 +203,9 @@ pub(super) fn open_for_service(
     tracing::warn!("chaos.enabled: this node takes drills");
     let ((probe, trigger), fsync) = (Probe::armable(), FsyncFault::default());
     let fault = fsync.clone();
-    let pipeline =
-        open_around(config, at_least, probe, |engine| Arc::new(Failing::new(engine, fault)))?;
+    let pipeline = open_around(config, at_least, probe, |engine, _| {
+        Ok(Arc::new(Failing::new(engine, fault)))
+    })?;
     Ok((pipeline, Some(Arc::new(Drills::new(trigger, fsync, data_dir)))))
 }
 
@@ -184,7 +213,7 @@ fn open_around(
     config: &Config,
     at_least: Option<&Path>,
     probe: Probe,
-    around: impl FnOnce(Arc<dyn Engine>) -> Arc<dyn Engine>,
+    around: impl FnOnce(Arc<dyn Engine>, &Genesis) -> Result<Arc<dyn Engine>, OpenError>,
 ) -> Result<Pipeline, OpenError> {
     let verifier = verifier(config)?;
     let mut base = match config.profile {
@@ -200,7 +229,6 @@ fn open_around(
     if let Some(path) = at_least {
         base.signed = held_to(base.signed, path)?;
     }
-    base.engine = around(base.engine);
     let genesis = Genesis {
         hash: match config.ledger.hash {
             HashChoice::Sha256 => HashAlgo::Sha256,
@@ -211,6 +239,7 @@ fn open_around(
             .map_err(|_| OpenError::Asset)?,
         parent: None,
     };
+    base.engine = around(base.engine, &genesis)?;
     let archive = &config.archive;
     let open = |url: &String| Target::open(url, true, archive.timeout);
     let target = archive.url.as_ref().map(open).transpose()?;
@@ -265,16 +294,12 @@ pub(super) fn start(
 ) -> Result<Pipeline, OpenError> {
     let Base { engine, signed, mode, revoked_file } = base;
     let Ends { watchers, archive, follow } = ends;
-    let options = StoreOptions {
-        filter_bytes: config.derived.filter_bytes,
-        lag: Lag { flush: config.derived.flush_entries, max: config.derived.max_lag_entries },
-    };
     let parts = Parts {
         watchers,
         services: services(&config.upstream)?,
         archive,
         follow,
-        store: Arc::new(Store::open(engine, genesis, options)?),
+        store: Arc::new(Store::open(engine, genesis, store_options(config))?),
         signed: Arc::new(signed),
         capabilities,
         revoked_file,
@@ -284,6 +309,24 @@ pub(super) fn start(
         probe,
     };
     Ok(Pipeline::start(parts, &Settings::of(config))?)
+}
+
+fn store_options(config: &Config) -> StoreOptions {
+    let derived = &config.derived;
+    let lag = Lag { flush: derived.flush_entries, max: derived.max_lag_entries };
+    StoreOptions { filter_bytes: derived.filter_bytes, lag }
+}
+
+/// A key that is given as text or in a file.
+pub(super) fn verifier_key(given: &str) -> Result<VerifierKey, String> {
+    let text = match given.contains('+') {
+        true => given.to_owned(),
+        false => {
+            let text = read_bounded(given.as_ref(), NOTE_BYTES_MAX);
+            text.map_err(|error| error.to_string())?.ok_or("there is no such file")?
+        }
+    };
+    text.trim().parse().map_err(|error| format!("{error}"))
 }
 
 /// By the keyring, or by the key service: then no root key is here at all.

@@ -5,6 +5,7 @@
 mod compare;
 mod export;
 mod format;
+mod groups;
 mod lines;
 mod report;
 mod rules;
@@ -18,6 +19,7 @@ mod tests;
 pub use compare::{Comparison, compare};
 pub use export::{ExportError, Exported, Range, export};
 pub use format::{EntryLine, FORMAT, Header, LINE_BYTES_MAX, Trailer, VERSION};
+pub use groups::export_groups;
 pub use report::{AuditError, Check, Finding, NotChecked, Report};
 pub use sources::{FilePrefixes, LedgerPrefixes, Prefixes};
 pub use store::verify_engine;

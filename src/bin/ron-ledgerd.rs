@@ -3,16 +3,14 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use ron_ledger::app::{self, Args, Exit, Follow};
+use ron_ledger::app::{self, Args, Begin, Exit, Follow, Import};
 use ron_ledger::config::{Config, ConfigError, Loaded, Sources};
 use ron_ledger::storage::genesis::{Parent, SCHEMA};
 use ron_ledger::telemetry;
 
 fn main() -> ExitCode {
     let mut args = Args::parse();
-    let at_least = args.at_least.take();
-    let vkeys = std::mem::take(&mut args.follow_key);
-    let follow = args.follow.take().map(|url| Follow { url, vkeys });
+    let begin = begin(&mut args);
     let (is_upgrade, is_branch) = (args.upgrade, args.new_origin);
     let loaded = match load(args) {
         Ok(loaded) => loaded,
@@ -31,13 +29,22 @@ fn main() -> ExitCode {
         return branch(config);
     }
     let telemetry = telemetry.telemetry().clone();
-    let run = app::run(&loaded, at_least.as_deref(), follow.as_ref(), telemetry);
+    let run = app::run(&loaded, &begin, telemetry);
     match actix_rt::System::new().block_on(run) {
         Ok(exit) => exit.into(),
         Err(error) => {
             tracing::error!(%error, "not started");
             Exit::NotStarted.into()
         }
+    }
+}
+
+fn begin(args: &mut Args) -> Begin {
+    let vkeys = std::mem::take(&mut args.follow_key);
+    match (args.follow.take(), args.import.take(), args.import_key.take()) {
+        (Some(url), ..) => Begin::Follow(Follow { url, vkeys }),
+        (_, Some(export), Some(vkey)) => Begin::Import(Import { export, vkey }),
+        _ => Begin::Own { at_least: args.at_least.take() },
     }
 }
 

@@ -1,13 +1,13 @@
 //! Commit groups as messages: what another node, an archive or a restore needs of the log, group by
 //! group. Each can be planned again, checked and applied by `storage::follow`.
 
-use super::block::Block;
+use super::block::{Block, BlockBuilder};
 use super::codec::{self, Damaged, RootRow};
 use super::engine::{ScanLimit, TruthFamily};
 use super::error::ReadError;
 use super::reader::Reader;
 use crate::accumulator::{Hash, HashAlgo};
-use crate::ledger::entry::{Millis, Seq};
+use crate::ledger::entry::{Millis, Seq, Sequenced};
 
 /// The most that one group may take in a message, in bytes: a group closes at `commit.batch_max_bytes`
 /// and one request more.
@@ -41,6 +41,24 @@ impl CommitGroup {
         let size = first.checked_add(count).and_then(|end| end.checked_sub(1));
         let size = size.filter(|size| first >= 1 && *size >= first).ok_or(Damaged("block"))?;
         Ok(CommitGroup { first, size, root, block: parsed.into_bytes() })
+    }
+
+    /// Puts one together from entries, of which there is one at least, in order.
+    ///
+    /// # Panics
+    /// Without an entry.
+    pub fn made_of<'a>(
+        time: Millis,
+        entries: impl ExactSizeIterator<Item = &'a Sequenced> + Clone,
+        root: Hash,
+    ) -> Self {
+        let first = entries.clone().next().expect("there is an entry").seq;
+        let size = first + entries.len() as Seq - 1;
+        let mut block = BlockBuilder::new(time, entries.len());
+        for Sequenced { seq, linked, entry } in entries {
+            block.push(*seq, *linked, entry);
+        }
+        CommitGroup { first, size, root, block: block.into_bytes() }
     }
 
     /// When it was committed, in ms.

@@ -118,11 +118,22 @@ pub(super) struct Plan<'a> {
     pub(super) remade: &'a AtomicBool,
 }
 
-/// Verifies and replays. The writer has no flusher yet, and nobody else sees its overlay.
-pub(super) fn recover(with: &Plan<'_>) -> Result<Writer, RecoverError> {
+/// What a recovery ends with.
+pub(super) struct Recovered {
+    /// It has no flusher yet, and nobody else sees its overlay.
+    pub(super) writer: Writer,
+    /// All that is there is sound, and a signed checkpoint speaks of more: it may be read, not written.
+    pub(super) rolled_back: Option<RecoverError>,
+}
+
+/// Verifies and replays.
+pub(super) fn recover(with: &Plan<'_>) -> Result<Recovered, RecoverError> {
     let engine = &*with.engine;
     let head = verified_head(engine, with.genesis)?;
-    check_anchor(engine, &head, with.signed)?;
+    let rolled_back = match check_anchor(engine, &head, with.signed) {
+        Err(error @ RecoverError::RollBack { .. }) => Some(error),
+        checked => checked.map(|()| None)?,
+    };
     // Of damaged derived data it is known at most how far it went.
     let height = match derived_height(engine) {
         Err(_) if engine.derived_is_damaged() => 0,
@@ -134,7 +145,7 @@ pub(super) fn recover(with: &Plan<'_>) -> Result<Writer, RecoverError> {
     }
     rewrite_tail(engine, &head)?;
     with.readers.look_again(head.seq)?;
-    match follow(with, height, &head) {
+    let writer = match follow(with, height, &head) {
         Err(error) if is_of_derived_data(&error, height) => {
             if with.remade.swap(true, Ordering::Relaxed) {
                 return Err(error);
@@ -142,10 +153,11 @@ pub(super) fn recover(with: &Plan<'_>) -> Result<Writer, RecoverError> {
             tracing::warn!(%error, height, "derived data is made anew from the log");
             with.readers.close();
             engine.derived_wipe()?;
-            follow(with, 0, &head)
+            follow(with, 0, &head)?
         }
-        done => done,
-    }
+        done => done?,
+    };
+    Ok(Recovered { writer, rolled_back })
 }
 
 /// From derived data at `height` to the end of the log.

@@ -8,7 +8,7 @@ use super::flusher::Flusher;
 use super::genesis::Genesis;
 use super::overlay::Overlay;
 use super::reader::Reader;
-use super::recovery::{self, recover};
+use super::recovery::{self, Recovered, recover};
 use super::view::Shared;
 use super::writer::{Lag, Writer};
 
@@ -112,7 +112,8 @@ impl Store {
     /// long as the store is open; readers are shut out meanwhile.
     ///
     /// # Errors
-    /// [`RecoverError`]; readers go on with what they had.
+    /// [`RecoverError`]; readers go on with what they had. Where `signed` alone speaks of more than there
+    /// is, they see what there is.
     ///
     /// # Panics
     /// When the last writer is still there: two would be two truths.
@@ -129,12 +130,15 @@ impl Store {
             readers: &self.shared,
             remade: &self.remade,
         };
-        let mut writer = recover(&with)?;
+        let Recovered { mut writer, rolled_back } = recover(&with)?;
         let recovered = std::mem::replace(
             &mut *writer.shared.overlay.write(),
             Overlay::new(self.shared.head()),
         );
         self.shared.open(recovered);
+        if let Some(error) = rolled_back {
+            return Err(error);
+        }
         writer.shared = Arc::clone(&self.shared);
         let flusher = Flusher::start(Arc::clone(&self.shared)).map_err(|error| {
             StoreError::Backend { verb: "start the flusher's thread", message: error.to_string() }

@@ -212,8 +212,12 @@ fn a_log_shorter_than_an_anchor_is_refused_with_both_sizes() {
     let anchor = Anchor { size: 10, root: head.root };
     assert!(store(&memory, 4).writer(Some(&anchor)).is_ok());
     let ahead = Anchor { size: 12, root: head.root };
-    let text = refusal(&memory, Some(&ahead));
+    let older = store(&memory, 4);
+    let text = older.writer(Some(&ahead)).err().unwrap().to_string();
     assert!(text.contains("ends at 10") && text.contains("speaks of 12"), "{text}");
+    assert_eq!(older.reader().head(), head, "what there is can be read");
+    assert!(older.reader().entry(10).unwrap().is_some());
+    assert!(older.writer(None).is_ok(), "the right to write was given back");
     let other = Anchor { size: 10, root: Hash([9; 32]) };
     assert!(refusal(&memory, Some(&other)).contains("at size 10"));
 

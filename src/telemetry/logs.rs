@@ -59,7 +59,11 @@ impl Guard {
 pub fn init(config: &TelemetryConfig) -> Result<Guard, TelemetryError> {
     let traces = config.otlp_endpoint.as_deref().map(Traces::start).transpose()?;
     let (layer, log) = log_layer(config, std::io::stderr)?;
-    tracing_subscriber::registry().with(layer).try_init()?;
+    let registry = tracing_subscriber::registry().with(layer);
+    // Listens without authentication, where TOKIO_CONSOLE_BIND says: not in builds that are shipped.
+    #[cfg(feature = "console")]
+    let registry = registry.with(console_subscriber::spawn());
+    registry.try_init()?;
     let telemetry = Telemetry::new(config.sample_ratio, traces.as_ref(), Some(log));
     Ok(Guard { telemetry, _traces: traces })
 }

@@ -13,6 +13,7 @@ pub fn chapters() -> Vec<Chapter> {
         ("Keys and capabilities", keys()),
         ("Proofs for auditors", proofs()),
         ("Witnesses", witnesses()),
+        ("Backup and restore", taken_along()),
         ("Snapshots", snapshots()),
         ("The archive", archive()),
         ("Restore", restore()),
@@ -177,11 +178,29 @@ fn witnesses() -> Vec<Step> {
     ]
 }
 
+const IMPORT: &str = "whole::import::what_was_exported_goes_on_in_another_micronode";
 const COPIES: &str = "whole::backup::a_snapshot_and_the_archive_after_it_are_the_ledger_again";
 const DAMAGED: &str =
     "whole::backup::a_snapshot_that_is_damaged_or_anothers_is_refused_and_says_where";
 const STORE: &str = "whole::s3::an_archive_in_an_object_store_grows_over_restarts_and_comes_back";
 const TIMERS: &str = "timers of systemd have no stand-in; house::units reads the units";
+
+fn taken_along() -> Vec<Step> {
+    vec![
+        held_by(
+            "curl -s http://127.0.0.1:5082/version | jq -r .verifier_key > micronode.vkey",
+            IMPORT,
+        ),
+        held_by(
+            "ron-ledgerctl audit export --range 0:latest --out micronode.jsonl --token-file auditor.token",
+            IMPORT,
+        ),
+        held_by(
+            "ron-ledgerd --config configs/micronode.toml --import micronode.jsonl --import-key micronode.vkey",
+            IMPORT,
+        ),
+    ]
+}
 
 fn snapshots() -> Vec<Step> {
     vec![

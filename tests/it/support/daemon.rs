@@ -94,7 +94,16 @@ impl Daemon {
     /// # Panics
     /// When it does.
     pub fn refused(keys: &Keys, profile: &str, more: &[(&str, &str)]) -> (Option<i32>, String) {
-        let mut command = Self::program();
+        Self::refused_by(Self::program(), keys, profile, more)
+    }
+
+    /// As [`Daemon::refused`], by this command.
+    pub fn refused_by(
+        mut command: Command,
+        keys: &Keys,
+        profile: &str,
+        more: &[(&str, &str)],
+    ) -> (Option<i32>, String) {
         configure(&mut command, keys, profile, more);
         let mut child = launch(&mut command);
         let started = Instant::now();

@@ -165,9 +165,9 @@ async fn a_snapshot_and_the_archive_after_it_are_the_ledger_again() {
     let archive = ["--archive", site.archive(), "--vkey", &key, "--to-time", &time];
     let restored =
         site.shown(&[&["snapshot", "restore", "--data-dir", text(&then)], &archive[..]].concat());
-    let reached = restored["entries"].as_u64().unwrap();
+    let then = restored["entries"].as_u64().unwrap();
     // Groups of the same millisecond are all there.
-    assert!((before..after).contains(&reached), "{before} {restored} {after}");
+    assert!((before..after).contains(&then), "{before} {restored} {after}");
     site.refused(
         2,
         "more than is asked for",
@@ -189,6 +189,12 @@ async fn a_snapshot_and_the_archive_after_it_are_the_ledger_again() {
     let settings = site.settings(&[("node.data_dir", text(&part))]);
     let mut daemon = Daemon::spawn(&site.keys, "macronode", &settings);
     daemon.await_line("roll_back");
+    let client = daemon.client(&site.keys.master());
+    assert_eq!(client.entry(reached).await.unwrap().entry.seq, reached, "it is read");
+    assert!(client.entry(reached + 1).await.is_err());
+    let more = requests(Spec { invalid_share: 0.0, ..spec(16, 9) }, 16).next().unwrap();
+    let refused = client.ingest(&more).await.unwrap_err().to_string();
+    assert!(refused.contains("safe_mode"), "{refused}");
     assert_eq!(daemon.stop().0, Some(0));
 }
 

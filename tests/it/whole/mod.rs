@@ -14,6 +14,7 @@ mod drills;
 mod earlier;
 #[cfg(feature = "rocks")]
 mod follow;
+mod import;
 mod kills;
 mod lives;
 mod logs;
