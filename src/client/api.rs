@@ -4,6 +4,7 @@
 //! asked, so that a token goes to the named ledger and nowhere else.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -13,7 +14,7 @@ use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use super::error::shown;
-use super::reply::{read, send};
+use super::reply::{Reply, read, send};
 use super::{BearerToken, ClientError};
 use crate::http::admin::{ModeOut, OrderIn};
 use crate::http::drills::{ChaosOut, DrillIn, DrillOut};
@@ -60,7 +61,7 @@ impl ClientOptions {
 pub struct Client {
     http: reqwest::Client,
     base: Url,
-    format: Format,
+    options: Arc<ClientOptions>,
 }
 
 impl Client {
@@ -94,17 +95,22 @@ impl Client {
         let http = builder
             .build()
             .map_err(|error| ClientError::Setup(format!("cannot set up TLS: {error}")))?;
-        Ok(Client { http, base, format: options.format })
+        Ok(Client { http, base, options: Arc::new(options.clone()) })
     }
 
     /// The same client with another form of batches.
     pub fn with_format(self, format: Format) -> Self {
-        Client { format, ..self }
+        let options = ClientOptions { format, ..(*self.options).clone() };
+        Client { options: Arc::new(options), ..self }
     }
 
     /// The address, without anything secret.
     pub fn address(&self) -> String {
         shown(&self.base)
+    }
+
+    pub(super) fn options(&self) -> &ClientOptions {
+        &self.options
     }
 
     /// Sends a batch. An answer that rejects all entries is an answer, unless it may be tried again
@@ -114,14 +120,19 @@ impl Client {
     /// [`ClientError`]; after one that is transient the same request may be sent again.
     pub async fn ingest(&self, request: &RequestIn<'_>) -> Result<AnswerOut<'static>, ClientError> {
         let url = self.url(&["ingest"], &[]);
-        let Body { format, bytes } = self.format.body_of(request);
-        let request = self.http.request(Method::POST, url.clone()).body(bytes);
-        let request = request.header(CONTENT_TYPE, format.media_type());
-        let reply = send(&url, request.header(ACCEPT, format.accept())).await?;
+        let reply = self.post(&url, self.options.format.body_of(request)).await?;
         if !reply.is_answer() || matches!(reply.status, 429 | 503 | 504) {
             return Err(reply.refusal(&url));
         }
         reply.answer(&url)
+    }
+
+    /// Posts a batch.
+    pub(super) async fn post(&self, url: &Url, body: Body) -> Result<Reply, ClientError> {
+        let Body { format, bytes } = body;
+        let request = self.http.request(Method::POST, url.clone()).body(bytes);
+        let request = request.header(CONTENT_TYPE, format.media_type());
+        send(url, request.header(ACCEPT, format.accept())).await
     }
 
     /// Published roots after the size `since`.
@@ -371,7 +382,7 @@ impl Client {
     }
 
     /// Each segment is encoded as a whole: a name with a slash stays one segment.
-    fn url(&self, path: &[&str], query: &[(&str, String)]) -> Url {
+    pub(super) fn url(&self, path: &[&str], query: &[(&str, String)]) -> Url {
         let mut url = self.base.clone();
         url.path_segments_mut()
             .expect("http and https addresses have a path")

@@ -4,7 +4,6 @@
 use std::collections::HashSet;
 
 use super::{Client, ClientError};
-use crate::http::dto::{AnswerOut, RequestIn};
 use crate::ledger::entry::{EntryId, Seq};
 
 /// Entries in one page of the reading.
@@ -49,18 +48,15 @@ impl Audit {
 }
 
 impl Receipts {
-    /// Notes an answer.
-    pub fn answered(&mut self, request: &RequestIn<'_>, answer: &AnswerOut<'_>) {
-        for (entry, result) in request.batch.iter().zip(&answer.results) {
-            if let (Some(seq), Some(id)) = (result.seq, EntryId::parse(&entry.id)) {
-                self.acknowledged.push((seq, id));
-            }
-        }
+    /// Notes an answer: where it says that these entries are.
+    pub fn answered(&mut self, ids: &[EntryId], places: &[Option<Seq>]) {
+        let acknowledged = ids.iter().zip(places);
+        self.acknowledged.extend(acknowledged.filter_map(|(&id, place)| Some(((*place)?, id))));
     }
 
-    /// Notes a request without an answer.
-    pub fn unknown(&mut self, request: &RequestIn<'_>) {
-        self.unknown.extend(request.batch.iter().filter_map(|entry| EntryId::parse(&entry.id)));
+    /// Notes the entries of a request without an answer.
+    pub fn unknown(&mut self, ids: &[EntryId]) {
+        self.unknown.extend(ids);
     }
 
     /// Those of another one as well.

@@ -4,19 +4,28 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::try_join_all;
 use hdrhistogram::Histogram;
 use tokio::task::JoinSet;
 
-use super::unit::{UnitIn, pack};
+use super::sender::{Sender, Tally};
+use super::stream::{Feed, requests};
 use super::workload::{Mix, Spec, SpecError, Workload};
-use super::{Client, ClientError, Retry};
-use crate::http::dto::{RequestIn, Status};
+use super::{Client, ClientError};
+use crate::http::Format;
 
-/// Most entries of one run: their requests lie in memory, about half a kilobyte for each.
+/// Most entries that are prepared for one run: the bytes of their requests lie in memory, about 400
+/// for each.
 pub const ENTRIES_MAX: usize = 8_000_000;
 
 /// The longest latency that is told apart, in microseconds.
 const LATENCY_US_MAX: u64 = 60_000_000;
+
+/// Entries a request of the history that is there before the clock starts.
+const HISTORY_BATCH: usize = 500;
+
+/// How far the seeds of the history are from those of the load.
+const HISTORY_SEED: u64 = 1 << 32;
 
 /// All kinds, without what is a request of its own however few entries it has.
 pub fn default_mix() -> Mix {
@@ -31,6 +40,8 @@ pub struct Load {
     pub connections: usize,
     /// Entries a request, about: a unit is never split.
     pub batch: usize,
+    /// The form of requests.
+    pub format: Format,
     /// The entries, all connections together. Each has a seed of its own, counted up from this one,
     /// so that what one sends never refers to what another one sends.
     pub spec: Spec,
@@ -49,6 +60,8 @@ pub struct Measured {
     pub rejected: u64,
     /// Requests that were sent again after a transient error.
     pub retries: u64,
+    /// Requests that were made while the clock ran, since none was left of those that were ready.
+    pub made_late: u64,
     /// From the first request to the last answer.
     pub elapsed: Duration,
     /// From sending to the answer, pauses before a retry included, in microseconds.
@@ -56,36 +69,76 @@ pub struct Measured {
 }
 
 impl Load {
-    /// The requests of each connection.
+    /// What each connection sends: its share of the entries; or entries without an end, of which that
+    /// share is made now.
     ///
     /// # Errors
     /// [`SpecError`] for a spec out of its bounds.
-    pub fn requests(&self) -> Result<Vec<Vec<RequestIn<'static>>>, SpecError> {
-        let connections = self.connections.max(1);
-        let each = self.spec.entries / connections;
-        let stream = |at: usize| {
-            let seed = self.spec.seed.wrapping_add(at as u64);
-            let units = Workload::new(Spec { entries: each, seed, ..self.spec.clone() })?;
-            let packed = pack(units.map(|unit| UnitIn::from(&unit)), self.batch);
-            Ok(packed.map(|packed| packed.request).collect())
-        };
-        (0..connections).map(stream).collect()
+    pub fn feeds(&self, endless: bool) -> Result<Vec<Feed>, SpecError> {
+        let each = self.spec.entries / self.connections.max(1);
+        let units = self.units(if endless { usize::MAX } else { each })?.into_iter();
+        Ok(units.map(|units| Feed::new(units, each, (self.batch, self.format), false)).collect())
+    }
+
+    /// So many entries for each connection.
+    pub(super) fn units(&self, each: usize) -> Result<Vec<Workload>, SpecError> {
+        let spec = Spec { entries: each, ..self.spec.clone() };
+        Workload::several(&spec, self.connections.max(1))
     }
 }
 
-/// Sends all of it. `progress` is told the entries of each answer.
+/// Sends about so many entries of the same spec and of other seeds, so that a run does not begin with an
+/// empty ledger. `progress` is told the entries of each answer.
+///
+/// # Errors
+/// The first error that is not worth another try.
+pub async fn preload(
+    client: &Client,
+    load: &Load,
+    entries: usize,
+    progress: impl Fn(u64),
+) -> Result<(), PreloadError> {
+    let seed = load.spec.seed.wrapping_add(HISTORY_SEED);
+    let history = Load { spec: Spec { seed, ..load.spec.clone() }, ..*load };
+    let progress = &progress;
+    let send = |units| async move {
+        let mut sender = Sender::new(client);
+        for request in requests(units, HISTORY_BATCH) {
+            let (tally, _) = sender.deliver(&load.format.body_of(&request)).await?;
+            progress(tally.entries());
+        }
+        Ok::<(), ClientError>(())
+    };
+    let units = history.units(entries / load.connections.max(1))?;
+    Ok(try_join_all(units.into_iter().map(send)).await.map(drop)?)
+}
+
+/// Why there is no history.
+#[derive(Debug, thiserror::Error)]
+pub enum PreloadError {
+    /// There is nothing to send.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// It was not taken.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+}
+
+/// Sends all of it, or what it comes to in `duration`. `progress` is told the entries of each answer.
 ///
 /// # Errors
 /// The first error that is not worth another try.
 pub async fn run(
     client: &Client,
-    streams: Vec<Vec<RequestIn<'static>>>,
+    feeds: Vec<Feed>,
+    duration: Option<Duration>,
     progress: impl Fn(u64) + Clone + Send + 'static,
 ) -> Result<Measured, ClientError> {
     let started = Instant::now();
+    let until = duration.map(|duration| started + duration);
     let mut connections = JoinSet::new();
-    for requests in streams {
-        connections.spawn(send(client.clone(), requests, progress.clone()));
+    for feed in feeds {
+        connections.spawn(send(Sender::new(client), feed, until, progress.clone()));
     }
     let mut total = empty(started);
     while let Some(ended) = connections.join_next().await {
@@ -95,6 +148,7 @@ pub async fn run(
         total.committed += one.committed;
         total.rejected += one.rejected;
         total.retries += one.retries;
+        total.made_late += one.made_late;
         total.latency_us += one.latency_us;
     }
     total.elapsed = started.elapsed();
@@ -108,6 +162,7 @@ fn empty(started: Instant) -> Measured {
         committed: 0,
         rejected: 0,
         retries: 0,
+        made_late: 0,
         elapsed: started.elapsed(),
         latency_us: empty_histogram(),
     }
@@ -123,28 +178,28 @@ pub(super) fn micros(latency: Duration) -> u64 {
 }
 
 async fn send(
-    client: Client,
-    requests: Vec<RequestIn<'static>>,
+    mut sender: Sender,
+    mut feed: Feed,
+    until: Option<Instant>,
     progress: impl Fn(u64),
 ) -> Result<Measured, ClientError> {
     let mut sum = empty(Instant::now());
-    for request in &requests {
+    for request in feed.by_ref() {
         let sent = Instant::now();
-        let mut retries = 0;
-        let answer = Retry::default().run(|| client.ingest(request), |_, _| retries += 1).await?;
+        if until.is_some_and(|until| sent >= until) {
+            break;
+        }
+        let (tally, retries) = sender.deliver(&request.body).await?;
         sum.latency_us.saturating_record(micros(sent.elapsed()));
+        let Tally { committed, rejected, .. } = tally;
         sum.requests += 1;
         sum.retries += retries;
-        sum.entries += answer.results.len() as u64;
-        for result in &answer.results {
-            match result.status {
-                Status::Committed => sum.committed += 1,
-                Status::Replayed => {}
-                Status::Rejected => sum.rejected += 1,
-            }
-        }
-        progress(answer.results.len() as u64);
+        sum.entries += tally.entries();
+        sum.committed += u64::from(committed);
+        sum.rejected += u64::from(rejected);
+        progress(tally.entries());
     }
+    sum.made_late = feed.made_late();
     Ok(sum)
 }
 
@@ -153,12 +208,19 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::http::dto::RequestIn;
 
     #[test]
     fn connections_share_the_entries_and_no_id() {
         let spec =
             Spec { entries: 4_000, mix: default_mix(), invalid_share: 0.0, ..Spec::default() };
-        let streams = Load { connections: 4, batch: 16, spec }.requests().unwrap();
+        let load = Load { connections: 4, batch: 16, format: Format::Binary, spec };
+        let streams: Vec<Vec<RequestIn<'static>>> = load
+            .units(load.spec.entries / load.connections)
+            .unwrap()
+            .into_iter()
+            .map(|units| requests(units, load.batch).collect())
+            .collect();
         assert_eq!(streams.len(), 4);
         let ids: Vec<BTreeSet<String>> = streams
             .iter()

@@ -3,6 +3,7 @@
 
 mod api;
 mod error;
+mod http1;
 mod operate;
 mod reply;
 mod retry;
@@ -11,6 +12,8 @@ mod token;
 pub mod audit;
 pub mod load;
 pub mod open;
+pub mod sender;
+pub mod stream;
 pub mod unit;
 pub mod workload;
 

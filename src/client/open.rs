@@ -12,10 +12,10 @@ use tokio::time::{Instant, sleep_until};
 
 use super::audit::Receipts;
 use super::load::{ENTRIES_MAX, Load, empty_histogram, micros};
-use super::unit::{UnitIn, pack};
-use super::workload::{Spec, SpecError, Workload};
+use super::sender::{Sender, Told};
+use super::stream::{Feed, Prepared};
+use super::workload::SpecError;
 use super::{Client, ClientError};
-use crate::http::dto::{AnswerOut, RequestIn, Status};
 
 /// The requests of so long are made before the clock starts, so that the generator takes less of the
 /// time that is measured; later ones while their connection waits. At most [`ENTRIES_MAX`] entries.
@@ -42,6 +42,15 @@ impl Schedule {
         let nanos = u128::from(nth) * 1_000_000_000 / u128::from(self.rate.max(1));
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
+}
+
+/// What is kept of the answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// Counts and latencies.
+    Counts,
+    /// Also [`Receipts`], to hold them against the ledger afterwards.
+    Receipts,
 }
 
 /// What became of the requests, each counted once.
@@ -84,7 +93,7 @@ pub struct Offered {
     pub accepted_sent_us: Histogram<u64>,
     /// Of all other requests with an answer.
     pub refused_us: Histogram<u64>,
-    /// What the ledger said of each entry.
+    /// What the ledger said of each entry, where that is kept.
     pub receipts: Receipts,
 }
 
@@ -127,21 +136,20 @@ impl Offered {
 
     fn note(
         &mut self,
-        request: &RequestIn<'_>,
-        outcome: &Result<AnswerOut<'_>, ClientError>,
+        request: &Prepared,
+        outcome: &Result<Told<'_>, ClientError>,
         (since_due, since_sent): (Duration, Duration),
     ) {
         let counts = &mut self.counts;
         match outcome {
-            Ok(answer) => {
-                self.committed +=
-                    answer.results.iter().filter(|one| one.status == Status::Committed).count()
-                        as u64;
-                self.rejected += answer.reasons.len() as u64;
-                let accepted = answer.accepted > 0;
-                match (accepted, answer.reasons.is_empty()) {
-                    (true, true) => counts.ok += 1,
-                    (true, false) => counts.partly += 1,
+            Ok(told) => {
+                let tally = told.tally;
+                self.committed += u64::from(tally.committed);
+                self.rejected += u64::from(tally.rejected);
+                let accepted = tally.committed > 0 || tally.replayed > 0;
+                match (accepted, tally.rejected) {
+                    (true, 0) => counts.ok += 1,
+                    (true, _) => counts.partly += 1,
                     (false, _) => counts.other += 1,
                 }
                 if accepted {
@@ -150,7 +158,9 @@ impl Offered {
                 } else {
                     self.refused_us.saturating_record(micros(since_due));
                 }
-                self.receipts.answered(request, answer);
+                if !request.ids.is_empty() {
+                    self.receipts.answered(&request.ids, &told.places());
+                }
             }
             Err(ClientError::Refused { status, retry_after, .. }) => {
                 match status {
@@ -165,12 +175,12 @@ impl Offered {
                 self.refused_us.saturating_record(micros(since_due));
                 // Of these the outcome may be unknown, and the status alone does not tell.
                 if matches!(status, 503 | 504) {
-                    self.receipts.unknown(request);
+                    self.receipts.unknown(&request.ids);
                 }
             }
             Err(_) => {
                 counts.unanswered += 1;
-                self.receipts.unknown(request);
+                self.receipts.unknown(&request.ids);
             }
         }
     }
@@ -185,17 +195,20 @@ pub async fn offer(
     client: &Client,
     load: &Load,
     schedule: Schedule,
+    keep: Keep,
     progress: impl Fn() + Clone + Send + 'static,
 ) -> Result<Offered, SpecError> {
     let connections = load.connections.max(1) as u64;
     let soon = Schedule { duration: schedule.duration.min(PREPARED), ..schedule }.planned();
-    let prepared = soon.min((ENTRIES_MAX / load.batch.max(1)) as u64).div_ceil(connections);
-    let prepare = |at| stream(load, at, usize::try_from(prepared).unwrap_or(usize::MAX));
-    let streams: Vec<_> = (0..connections).map(prepare).collect::<Result<_, SpecError>>()?;
+    let each = soon.saturating_mul(load.batch as u64).min(ENTRIES_MAX as u64) / connections;
+    let each = usize::try_from(each).unwrap_or(usize::MAX).max(1);
+    let feed = |units| Feed::new(units, each, (load.batch, load.format), keep == Keep::Receipts);
+    let feeds: Vec<Feed> = load.units(usize::MAX)?.into_iter().map(feed).collect();
     let (start, mut senders) = (Instant::now(), JoinSet::new());
-    for (at, requests) in (0..connections).zip(streams) {
+    for (at, feed) in (0..connections).zip(feeds) {
         let turns = (at..schedule.planned()).step_by(load.connections.max(1));
-        senders.spawn(send(client.clone(), requests, schedule, start, turns, progress.clone()));
+        let sender = Sender::new(client);
+        senders.spawn(send(sender, feed, schedule, start, turns, progress.clone()));
     }
     let mut total = Offered::default();
     while let Some(ended) = senders.join_next().await {
@@ -205,23 +218,9 @@ pub async fn offer(
     Ok(total)
 }
 
-/// The requests of one connection, with a seed of its own, without an end; the first ones are made now.
-fn stream(
-    load: &Load,
-    at: u64,
-    prepared: usize,
-) -> Result<impl Iterator<Item = RequestIn<'static>> + Send + use<>, SpecError> {
-    let seed = load.spec.seed.wrapping_add(at);
-    let units = Workload::new(Spec { entries: usize::MAX, seed, ..load.spec.clone() })?;
-    let packed = pack(units.map(|unit| UnitIn::from(&unit)), load.batch);
-    let mut requests = packed.map(|packed| packed.request);
-    let ready: Vec<_> = requests.by_ref().take(prepared).collect();
-    Ok(ready.into_iter().chain(requests))
-}
-
 async fn send(
-    client: Client,
-    mut requests: impl Iterator<Item = RequestIn<'static>>,
+    mut sender: Sender,
+    mut feed: Feed,
     schedule: Schedule,
     start: Instant,
     turns: impl Iterator<Item = u64>,
@@ -233,11 +232,11 @@ async fn send(
             sum.counts.unsent += 1;
             continue;
         }
-        let request = requests.next().expect("a workload of this size does not end");
+        let request = feed.next().expect("a workload of this size does not end");
         let due = start + schedule.due(turn);
         sleep_until(due).await;
         let sent = Instant::now();
-        let outcome = client.ingest(&request).await;
+        let outcome = sender.send(&request.body).await;
         sum.note(&request, &outcome, (due.elapsed(), sent.elapsed()));
         progress();
     }
@@ -246,7 +245,9 @@ async fn send(
 
 #[cfg(test)]
 mod tests {
+    use super::super::workload::Spec;
     use super::*;
+    use crate::http::{Body, Format};
 
     #[test]
     fn requests_are_due_evenly_and_none_is_lost_to_rounding() {
@@ -260,7 +261,11 @@ mod tests {
 
     #[test]
     fn each_outcome_is_counted_in_its_place() {
-        let request = RequestIn { batch: Vec::new(), idem_id: None, atomic: false };
+        let request = Prepared {
+            body: Body { format: Format::Json, bytes: Vec::new() },
+            entries: 0,
+            ids: Vec::new(),
+        };
         let mut sum = Offered::default();
         let pause = Some(Duration::from_secs(1));
         let took = (Duration::from_millis(2), Duration::from_millis(1));
@@ -289,9 +294,9 @@ mod tests {
     async fn an_open_loop_waits_for_nobody() {
         // Nothing listens there: each request fails at once, and the next is due all the same.
         let client = Client::new(&super::super::ClientOptions::new("http://127.0.0.1:1")).unwrap();
-        let load = Load { connections: 3, batch: 2, spec: Spec::default() };
+        let load = Load { connections: 3, batch: 2, format: Format::Json, spec: Spec::default() };
         let schedule = Schedule { rate: 1_000, duration: Duration::from_millis(100) };
-        let offered = offer(&client, &load, schedule, || ()).await.unwrap();
+        let offered = offer(&client, &load, schedule, Keep::Counts, || ()).await.unwrap();
         let counts = offered.counts;
         assert_eq!(counts.unanswered + counts.unsent, 100, "{counts:?}");
         assert!(counts.unanswered > 0);

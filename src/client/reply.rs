@@ -18,9 +18,9 @@ pub const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// A complete answer.
 pub(super) struct Reply {
     pub(super) status: u16,
-    retry_after: Option<Duration>,
+    pub(super) retry_after: Option<Duration>,
     /// In the binary form, by what its head says.
-    binary: bool,
+    pub(super) binary: bool,
     pub(super) body: Vec<u8>,
 }
 

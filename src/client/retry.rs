@@ -45,6 +45,17 @@ impl Retry {
         doubled.min(self.pause_max).max(asked.unwrap_or_default()).min(PAUSE_MAX)
     }
 
+    /// The pause before another attempt, after the `made`-th one has ended so; none when it was the
+    /// last one, or another one would be refused as well.
+    pub fn pause_after(&self, made: u32, error: &ClientError) -> Option<Duration> {
+        if made >= self.attempts || !error.is_transient() {
+            return None;
+        }
+        let pause = self.pause(made, error.retry_after());
+        // Up to a quarter more, so that many clients do not come back in step.
+        Some(pause.mul_f64(rand::random_range(1.0..1.25)))
+    }
+
     /// Makes attempts until one succeeds, fails for good, or was the last. `on_pause` hears of
     /// each pause before it begins.
     ///
@@ -64,12 +75,7 @@ impl Retry {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };
-            if made >= self.attempts || !error.is_transient() {
-                return Err(error);
-            }
-            let pause = self.pause(made, error.retry_after());
-            // Up to a quarter more, so that many clients do not come back in step.
-            let pause = pause.mul_f64(rand::random_range(1.0..1.25));
+            let Some(pause) = self.pause_after(made, &error) else { return Err(error) };
             on_pause(&error, pause);
             tokio::time::sleep(pause).await;
             made += 1;

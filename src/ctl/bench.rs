@@ -1,34 +1,46 @@
-//! `bench`: load over HTTP, and what came of it on both sides.
+//! `bench`: load over HTTP, and what came of it on both sides; or the engine alone.
 
+mod disk;
+mod engine;
+mod histogram;
 pub(super) mod ledger;
 mod open;
+mod process;
+mod remote;
 pub(super) mod report;
+mod watch;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 
-use self::ledger::Ledger;
-use super::context::{Context, ask, capability_id};
-use super::{CtlError, Exit};
-use crate::client::load::{self, ENTRIES_MAX, Load, default_mix};
-use crate::client::open::{Schedule, offer};
-use crate::client::workload::{Mix, Spec};
-use crate::client::{BearerToken, Client, Format};
+use super::CtlError;
+use super::context::{Context, capability_id};
+use crate::client::BearerToken;
+use crate::client::load::{ENTRIES_MAX, Load, default_mix};
+use crate::client::workload::{Ids, Mix, Spec};
+use crate::http::Format;
 use crate::ledger::names::KeyName;
 
-/// Measure a ledger under load
+/// Measure a ledger under load, or the engine alone
 ///
 /// Closed loop: each connection sends its next request when the last one is answered. The requests
-/// are made before the clock starts. With --rate an open loop: requests are due by a constant
-/// schedule, none is sent again, and latency counts from when a request was due. Latencies of the
-/// ledger itself are read off its metrics listener, before and after. The entries stay in the ledger:
-/// use one that may be thrown away.
+/// are made before the clock starts, about 400 bytes of memory for an entry. With --rate an open loop:
+/// requests are due by a constant schedule, none is sent again, and latency counts from when a request
+/// was due. Latencies of the ledger itself are read off its metrics listener, before and after. The
+/// entries stay in the ledger: use one that may be thrown away.
+///
+/// With --in-process no ledger is asked: groups of entries are decided, hashed and written by one
+/// thread of this program, to a store of their own that is removed again.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     ron-ledgerctl bench --connections 64 --batch 16 --entries 200000 --token-file ./dev/token\n  \
     ron-ledgerctl bench --format binary --token-file ./dev/token\n  \
-    ron-ledgerctl bench --rate 2000 --duration 30s --verify --token-file ./dev/token")]
+    ron-ledgerctl bench --duration 60s --preload 1000000 --uuid v7 --token-file ./dev/token\n  \
+    ron-ledgerctl bench --rate 2000 --duration 30s --verify --token-file ./dev/token\n  \
+    ron-ledgerctl bench --local --socket ./dev/s --batch 1 --token-file ./dev/token\n  \
+    ron-ledgerctl bench --in-process --groups 512 --entries 1000000 --arms")]
 pub(super) struct BenchArgs {
     /// Requests at a time
     #[arg(long, value_name = "N", default_value_t = 64)]
@@ -40,7 +52,7 @@ pub(super) struct BenchArgs {
     #[arg(value_parser = clap::value_parser!(u16).range(1..=1000))]
     batch: u16,
 
-    /// Entries in all
+    /// Entries in all; with --duration those that are made before the clock starts
     #[arg(long, value_name = "N", default_value_t = 200_000, conflicts_with = "rate")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=ENTRIES_MAX as i64))]
     entries: u32,
@@ -50,14 +62,18 @@ pub(super) struct BenchArgs {
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     rate: Option<u32>,
 
-    /// Of an open loop
-    #[arg(long, value_name = "DURATION", requires = "rate", value_parser = humantime::parse_duration)]
+    /// Send for so long, whatever that comes to
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     duration: Option<Duration>,
 
     /// After an open loop, read all back and hold it against what was acknowledged. Nobody else may
     /// write meanwhile
     #[arg(long, requires = "rate")]
     verify: bool,
+
+    /// Send so many entries more before the clock starts
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    preload: u32,
 
     /// Where chance starts; another one for each run on the same ledger, or all is replayed
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -78,25 +94,52 @@ pub(super) struct BenchArgs {
     /// How often each scenario comes, as weights. `atomic` makes small requests, whatever --batch says
     #[arg(long, default_value_t = default_mix())]
     mix: Mix,
+
+    /// What ids look like: random, by time, or strictly ordered
+    #[arg(long, value_name = "v4|v7|ordered", default_value_t)]
+    uuid: Ids,
+
+    /// Go by the ledger's local socket (--socket) instead of --url
+    #[arg(long)]
+    local: bool,
+
+    /// The ledger's process, where it is on this machine: to tell what it uses. Known with --local
+    #[arg(long, value_name = "PID")]
+    pid: Option<u32>,
+
+    /// The ledger's data directory, where it is on this machine: to tell what an entry takes in it. With
+    /// --in-process an empty directory for the stores, by default one below the current directory
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+
+    /// The engine alone: no actors, no HTTP
+    #[arg(long, conflicts_with_all = ["rate", "duration", "preload", "local", "pid", "connections", "format"])]
+    #[arg(help_heading = "Engine")]
+    in_process: bool,
+
+    /// Entries of a commit group
+    #[arg(long, value_name = "N", default_value_t = 512, requires = "in_process")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=16_384), help_heading = "Engine")]
+    groups: u16,
+
+    /// Also write the same again without deciding and hashing it, and its blocks alone, to compare. What
+    /// is written lies in memory meanwhile, about a kilobyte for an entry
+    #[arg(long, requires = "in_process", help_heading = "Engine")]
+    arms: bool,
 }
 
 pub(super) async fn run(args: BenchArgs, context: &Context) -> Result<(), CtlError> {
+    if args.in_process {
+        return engine::run(&args, context);
+    }
     let token = context.token()?.ok_or_else(|| {
         CtlError::usage("a token is needed").hint("--token-file ./dev/token, for instance")
     })?;
-    let load = args.load(&token)?;
-    let client = context.client_with(Some(token))?.with_format(args.format);
-    match args.rate.zip(args.duration) {
-        Some((rate, duration)) => {
-            run_open(&args, &load, Schedule { rate, duration }, &client, context).await
-        }
-        None => run_closed(&args, &load, &client, context).await,
-    }
+    remote::run(&args, token, context).await
 }
 
 impl BenchArgs {
-    fn load(&self, token: &BearerToken) -> Result<Load, CtlError> {
-        let capability = KeyName::new(capability_id(token)?).map_err(CtlError::usage)?;
+    fn load(&self, capability: KeyName) -> Load {
         let spec = Spec {
             entries: self.entries as usize,
             seed: self.seed,
@@ -105,73 +148,19 @@ impl BenchArgs {
             mix: self.mix.clone(),
             invalid_share: 0.0,
             capability,
+            ids: self.uuid,
             ..Spec::default()
         };
-        Ok(Load { connections: self.connections.into(), batch: self.batch.into(), spec })
-    }
-}
-
-async fn run_closed(
-    args: &BenchArgs,
-    load: &Load,
-    client: &Client,
-    context: &Context,
-) -> Result<(), CtlError> {
-    context.ui.note("preparing the requests");
-    let streams = load.requests()?;
-    let metrics = context.metrics_client()?;
-    // Also finds out whether a ledger is there at all.
-    ask(|| client.probe("version")).await?;
-    let before = metrics.text("metrics").await.ok();
-    let bar = context.ui.progress(args.entries.into());
-    let (ticking, cpu_before) = (bar.clone(), cpu_seconds());
-    let measured = load::run(client, streams, move |entries| ticking.inc(entries)).await;
-    let client_cpu_seconds = cpu_seconds() - cpu_before;
-    bar.finish_and_clear();
-    let measured = measured?;
-    let after = metrics.text("metrics").await.ok();
-    let ledger = before.zip(after).map(|(before, after)| Ledger::between(&before, &after));
-    let sizes = (args.connections, args.batch);
-    let report = report::Report::of(sizes, &measured, ledger, client_cpu_seconds);
-    context.ui.show(&report, || report.table(&context.ui))
-}
-
-async fn run_open(
-    args: &BenchArgs,
-    load: &Load,
-    schedule: Schedule,
-    client: &Client,
-    context: &Context,
-) -> Result<(), CtlError> {
-    let metrics = context.metrics_client()?;
-    let since = ask(|| client.entries(1, 1)).await?.size;
-    let before = metrics.text("metrics").await.ok();
-    context.ui.note("preparing the requests");
-    let bar = context.ui.progress(schedule.planned());
-    let (ticking, cpu_before) = (bar.clone(), cpu_seconds());
-    let offered = offer(client, load, schedule, move || ticking.inc(1)).await;
-    let client_cpu_seconds = cpu_seconds() - cpu_before;
-    bar.finish_and_clear();
-    let offered = offered?;
-    let after = metrics.text("metrics").await.ok();
-    let ledger = before.zip(after).map(|(before, after)| Ledger::between(&before, &after));
-    let sizes = (args.connections, args.batch);
-    let mut report = open::Report::of(sizes, schedule, &offered, ledger, client_cpu_seconds);
-    if args.verify {
-        context.ui.note("reading all entries back");
-        report.audit = Some(offered.receipts.audit(client, since).await?);
-    }
-    context.ui.show(&report, || report.table(&context.ui))?;
-    match report.audit {
-        Some(audit) if !audit.is_clean() => {
-            Err(CtlError::new(Exit::Unverified, "the ledger did not keep its word"))
+        Load {
+            connections: self.connections.into(),
+            batch: self.batch.into(),
+            format: self.format,
+            spec,
         }
-        _ => Ok(()),
     }
 }
 
-/// What this process has used so far.
-fn cpu_seconds() -> f64 {
-    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    spent.tv_sec as f64 + spent.tv_nsec as f64 / 1e9
+/// What `capability_ref` has to say for this token.
+fn capability_of(token: &BearerToken) -> Result<KeyName, CtlError> {
+    KeyName::new(capability_id(token)?).map_err(CtlError::usage)
 }

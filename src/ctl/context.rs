@@ -121,6 +121,14 @@ impl Context {
         Ok(Client::new(&ClientOptions { socket, ..ClientOptions::new("http://localhost") })?)
     }
 
+    /// The same with a token, for what is asked over it as a client elsewhere would ask.
+    pub(super) fn local_client_with(&self, token: BearerToken) -> Result<Client, CtlError> {
+        let socket = Some(self.global.socket.clone());
+        let options =
+            ClientOptions { socket, token: Some(token), ..self.options("http://localhost") };
+        Ok(Client::new(&options)?)
+    }
+
     /// `host:port` of the API.
     pub(super) fn api_host(&self) -> Result<String, CtlError> {
         let url = reqwest::Url::parse(&self.global.url).map_err(CtlError::usage)?;

@@ -11,7 +11,7 @@ use super::context::{Context, capability_id};
 use super::ingest::SendArgs;
 use super::send::{Sending, send};
 use crate::client::unit::{UnitIn, pack};
-use crate::client::workload::{Mix, Spec, Workload};
+use crate::client::workload::{Ids, Mix, Spec, Workload};
 use crate::ledger::names::{Asset, KeyName};
 
 /// Generate a reproducible workload of entries of every kind
@@ -51,6 +51,10 @@ pub(super) struct WorkloadArgs {
     #[arg(value_parser = |text: &str| Asset::new(text))]
     assets: Vec<Asset>,
 
+    /// What ids look like: random, by time, or strictly ordered
+    #[arg(long, value_name = "v4|v7|ordered", default_value_t)]
+    uuid: Ids,
+
     /// The `capability_ref` of the entries; by default that of the token, or else `dev`
     #[arg(long, value_name = "ID", value_parser = |text: &str| KeyName::new(text))]
     capability: Option<KeyName>,
@@ -82,6 +86,7 @@ pub(super) async fn run(args: WorkloadArgs, context: &Context) -> Result<(), Ctl
         mix: args.mix,
         assets: args.assets,
         capability,
+        ids: args.uuid,
     })?;
     if args.send {
         let client = context.client()?;

@@ -6,6 +6,7 @@
 
 pub mod ballast;
 pub mod branch;
+pub mod drive;
 pub mod engine;
 pub mod error;
 pub mod files;

@@ -4,7 +4,9 @@
 //! [`Workload`] is an iterator over [`Unit`]s. The same [`Spec`] gives the same units, byte for
 //! byte, on every machine and in every release: chance, ids, nonces and clocks come from the seed.
 
-use crate::ledger::entry::{Amount, Entry, Kind, Millis};
+use std::sync::Arc;
+
+use crate::ledger::entry::{Amount, Entry, EntryId, Kind, Millis};
 use crate::ledger::names::{AccountId, KeyName};
 
 mod faulty;
@@ -18,7 +20,7 @@ mod tests;
 
 #[cfg(test)]
 pub(crate) use random::Random as SeededRandom;
-pub use spec::{ACCOUNTS_MAX, ASSETS_MAX, Mix, Scenario, Spec, SpecError};
+pub use spec::{ACCOUNTS_MAX, ASSETS_MAX, Ids, Mix, Scenario, Spec, SpecError};
 
 use model::{Held, Model, Moves, Place, Undoable};
 use random::{Random, Weighted};
@@ -28,6 +30,10 @@ pub const FIRST_TS: Millis = 1_735_689_600_000;
 
 /// When holds end that end by themselves: 2100-01-01T00:00:00Z.
 pub const EXPIRES_AT: Millis = 4_102_444_800_000;
+
+/// How many entries have the same time in ids of version 7: as of a client with a hundred thousand
+/// a second.
+const IDS_A_MS: u64 = 100;
 
 /// The most entries of one unit.
 pub const UNIT_ENTRIES_MAX: usize = 4;
@@ -54,7 +60,7 @@ impl Unit {
 pub struct Workload {
     spec: Spec,
     random: Random,
-    accounts: Weighted,
+    accounts: Arc<Weighted>,
     scenarios: Weighted,
     /// Of 2^32.
     faulty_share: u64,
@@ -70,10 +76,31 @@ impl Workload {
     /// [`SpecError`] for a spec out of its bounds.
     pub fn new(spec: Spec) -> Result<Self, SpecError> {
         spec.check()?;
+        let accounts = Weighted::zipf(spec.accounts, spec.zipf).ok_or(SpecError::Zipf)?;
+        Self::with(spec, Arc::new(accounts))
+    }
+
+    /// So many of the same spec, each with a seed of its own, counted up from that of the spec: what
+    /// one sends never refers to what another one sends. They share the weights of the accounts.
+    ///
+    /// # Errors
+    /// As [`Workload::new`].
+    pub fn several(spec: &Spec, count: usize) -> Result<Vec<Self>, SpecError> {
+        spec.check()?;
+        let accounts = Weighted::zipf(spec.accounts, spec.zipf).ok_or(SpecError::Zipf)?;
+        let accounts = Arc::new(accounts);
+        let of = |at| {
+            let seed = spec.seed.wrapping_add(at as u64);
+            Self::with(Spec { seed, ..spec.clone() }, Arc::clone(&accounts))
+        };
+        (0..count).map(of).collect()
+    }
+
+    fn with(spec: Spec, accounts: Arc<Weighted>) -> Result<Self, SpecError> {
         let weights = spec.mix.weights.iter().map(|&weight| u64::from(weight));
         Ok(Workload {
             random: Random::new(spec.seed),
-            accounts: Weighted::zipf(spec.accounts, spec.zipf).ok_or(SpecError::Zipf)?,
+            accounts,
             scenarios: Weighted::new(weights).ok_or(SpecError::Mix)?,
             faulty_share: (spec.invalid_share * (1u64 << 32) as f64) as u64,
             model: Model::new(),
@@ -106,11 +133,23 @@ impl Workload {
         }
     }
 
+    fn id(&mut self, nth: u64) -> EntryId {
+        match self.spec.ids {
+            Ids::V4 => self.random.entry_id(),
+            Ids::V7 => random::timed_id(FIRST_TS + nth / IDS_A_MS, self.random.bytes()),
+            Ids::Ordered => {
+                let mut bytes = Random::new(self.spec.seed).bytes();
+                bytes[6..8].copy_from_slice(&((nth & 0xfff) as u16).to_be_bytes());
+                random::timed_id(FIRST_TS + (nth >> 12), bytes)
+            }
+        }
+    }
+
     fn entry(&mut self, kind: Kind, (account, asset): Place, amount: u64) -> Entry {
         let ts = self.next_ts;
         self.next_ts += 1;
         Entry {
-            id: self.random.entry_id(),
+            id: self.id(ts - FIRST_TS),
             ts,
             kind,
             account: Self::account_name(account),

@@ -54,6 +54,15 @@ impl Random {
     }
 }
 
+/// A UUID of version 7 (RFC 9562, section 5.7): a time in ms since 1970, and of `bytes` all behind it
+/// but the bits of version and variant.
+pub(super) fn timed_id(ms: u64, mut bytes: [u8; 16]) -> EntryId {
+    bytes[..6].copy_from_slice(&ms.to_be_bytes()[2..]);
+    bytes[6] = bytes[6] & 0x0f | 0x70;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    EntryId::from_bytes(bytes)
+}
+
 /// Weighted choice: index `i` in `weight(i) / total` of cases.
 #[derive(Clone, Debug)]
 pub(super) struct Weighted {

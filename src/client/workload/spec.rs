@@ -6,7 +6,7 @@ use std::str::FromStr;
 use crate::ledger::names::{Asset, KeyName};
 
 /// The most accounts of a workload; each takes 8 bytes for its weight.
-pub const ACCOUNTS_MAX: u32 = 1_000_000;
+pub const ACCOUNTS_MAX: u32 = 10_000_000;
 
 /// The most assets of a workload.
 pub const ASSETS_MAX: usize = 16;
@@ -95,6 +95,38 @@ impl FromStr for Mix {
     }
 }
 
+/// What ids look like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ids {
+    /// Random: UUIDs of version 4.
+    #[default]
+    V4,
+    /// By time, random within a millisecond: UUIDs of version 7.
+    V7,
+    /// Each greater than the one before: UUIDs of version 7 with a counter.
+    Ordered,
+}
+
+impl fmt::Display for Ids {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Ids::V4 => "v4",
+            Ids::V7 => "v7",
+            Ids::Ordered => "ordered",
+        })
+    }
+}
+
+impl FromStr for Ids {
+    type Err = SpecError;
+
+    fn from_str(text: &str) -> Result<Self, SpecError> {
+        let all = [Ids::V4, Ids::V7, Ids::Ordered];
+        all.into_iter().find(|ids| ids.to_string() == text).ok_or(SpecError::Ids)
+    }
+}
+
 /// What to generate. The same spec gives the same units.
 #[derive(Clone, Debug)]
 pub struct Spec {
@@ -114,6 +146,8 @@ pub struct Spec {
     pub assets: Vec<Asset>,
     /// The `capability_ref` of all entries.
     pub capability: KeyName,
+    /// How ids are made.
+    pub ids: Ids,
 }
 
 impl Default for Spec {
@@ -128,6 +162,7 @@ impl Default for Spec {
             mix: Mix::default(),
             assets: vec![asset("RON"), asset("USD"), asset("EUR")],
             capability: KeyName::new("dev").expect("three letters"),
+            ids: Ids::default(),
         }
     }
 }
@@ -136,7 +171,7 @@ impl Default for Spec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SpecError {
     /// The number of accounts.
-    #[error("accounts: give 2 to 1000000")]
+    #[error("accounts: give 2 to 10000000")]
     Accounts,
     /// The exponent.
     #[error("zipf: give a number from 0 to 10")]
@@ -147,6 +182,9 @@ pub enum SpecError {
     /// The assets.
     #[error("assets: give 1 to 16")]
     Assets,
+    /// The form of ids.
+    #[error("uuid: give v4, v7 or ordered")]
+    Ids,
     /// The mix.
     #[error(
         "mix: give weights like transfer=50,hold=10 of mint, burn, transfer, posting, hold, \
@@ -186,6 +224,14 @@ mod tests {
         for bad in ["", "transfer", "transfer=x", "swap=1", "mint=0", "mint=-1"] {
             assert_eq!(bad.parse::<Mix>(), Err(SpecError::Mix), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_form_of_ids_comes_back_from_its_text() {
+        for ids in [Ids::V4, Ids::V7, Ids::Ordered] {
+            assert_eq!(ids.to_string().parse(), Ok(ids));
+        }
+        assert_eq!("v8".parse::<Ids>(), Err(SpecError::Ids));
     }
 
     #[test]

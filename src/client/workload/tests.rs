@@ -117,3 +117,24 @@ fn a_mix_decides_which_scenarios_there_are() {
     assert_eq!(of(Kind::Mint) + of(Kind::Transfer), 2_000);
     assert!(of(Kind::Mint) > 0 && of(Kind::Transfer) > 1_000);
 }
+
+#[test]
+fn ids_have_the_form_that_is_asked_for_and_no_two_are_the_same() {
+    let mix: Mix = "transfer=9,mint=1".parse().unwrap();
+    for (ids, version) in [(Ids::V4, b'4'), (Ids::V7, b'7'), (Ids::Ordered, b'7')] {
+        let spec = Spec { ids, mix: mix.clone(), invalid_share: 0.0, ..spec(10_000, 7) };
+        let of = |workload: Workload| -> Vec<EntryId> {
+            workload.flat_map(|unit| unit.entries).map(|entry| entry.id).collect()
+        };
+        let all: Vec<Vec<EntryId>> =
+            Workload::several(&spec, 3).unwrap().into_iter().map(of).collect();
+        let flat: std::collections::BTreeSet<_> = all.iter().flatten().collect();
+        assert_eq!(flat.len(), 30_000, "{ids}");
+        assert!(flat.iter().all(|id| id.to_string().as_bytes()[14] == version), "{ids}");
+        assert_eq!(all[0].is_sorted(), ids == Ids::Ordered, "{ids}");
+        let times = all[1].iter().map(|id| id.as_bytes()[..6].to_vec());
+        assert_eq!(times.is_sorted(), ids != Ids::V4, "{ids}");
+        let first = Workload::new(spec.clone()).unwrap().flat_map(|unit| unit.entries);
+        assert!(first.map(|entry| entry.id).eq(all[0].iter().copied()), "{ids}");
+    }
+}

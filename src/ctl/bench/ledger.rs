@@ -14,9 +14,17 @@ pub(super) struct Ledger {
     commit_p99_ms: f64,
     commits: f64,
     entries_per_commit: f64,
-    cpu_seconds: f64,
+    /// Of the log; none in memory.
+    fsyncs: f64,
+    fsync_mean_ms: f64,
+    /// Whole seconds.
+    pub(super) cpu_seconds: f64,
     resident_bytes: f64,
     store_bytes: f64,
+    /// The entries of all times.
+    entries: f64,
+    /// Of the store, over all of them.
+    bytes_per_entry: f64,
 }
 
 impl Ledger {
@@ -35,6 +43,8 @@ impl Ledger {
             })
             .collect();
         buckets.sort_by(|one, other| one.0.total_cmp(&other.0));
+        let (fsyncs, entries) = (rise("rocksdb_wal_fsyncs_total"), at(&after, "ledger_head_seq"));
+        let store_bytes = at(&after, "store_bytes");
         let millis = |quantile| quantile_of(&buckets, quantile) * 1000.0;
         Ledger {
             commit_p50_ms: millis(0.5),
@@ -42,10 +52,19 @@ impl Ledger {
             commit_p99_ms: millis(0.99),
             commits,
             entries_per_commit: rise("ledger_entries_committed_total") / commits.max(1.0),
+            fsyncs,
+            fsync_mean_ms: rise("rocksdb_wal_fsync_seconds_total") * 1000.0 / fsyncs.max(1.0),
             cpu_seconds: rise("process_cpu_seconds_total"),
             resident_bytes: at(&after, "process_resident_memory_bytes"),
-            store_bytes: at(&after, "store_bytes"),
+            store_bytes,
+            entries,
+            bytes_per_entry: store_bytes / entries.max(1.0),
         }
+    }
+
+    /// The entries of all times.
+    pub(super) fn entries(&self) -> f64 {
+        self.entries
     }
 
     /// The rows of it; without a reading, one that says why.
@@ -58,7 +77,9 @@ impl Ledger {
         row("commit latency, ms", format!("p50 {p50:.2}, p95 {p95:.2}, p99 {p99:.2}"));
         let (commits, each) = (ledger.commits, ledger.entries_per_commit);
         row("commits", format!("{commits:.0}, {each:.1} entries each"));
-        row("ledger's CPU", format!("{:.2} s", ledger.cpu_seconds));
+        row("fsyncs", format!("{:.0}, {:.2} ms each", ledger.fsyncs, ledger.fsync_mean_ms));
+        let (entries, each) = (ledger.entries, ledger.bytes_per_entry);
+        row("store", format!("{each:.0} bytes an entry, of {entries:.0}"));
         row("ledger's memory", format!("{:.0} MiB", ledger.resident_bytes / 1_048_576.0));
     }
 }
@@ -108,7 +129,8 @@ mod tests {
             ledger_commit_latency_seconds_bucket{le=\"0.01\"} 7\n\
             ledger_commit_latency_seconds_bucket{le=\"+Inf\"} 10\n";
         let after = "ledger_commits_total 14\nledger_entries_committed_total 120\n\
-            process_cpu_seconds_total 2\nprocess_resident_memory_bytes 5000\nstore_bytes 7\n\
+            process_cpu_seconds_total 2\nprocess_resident_memory_bytes 5000\nstore_bytes 700\n\
+            ledger_head_seq 140\nrocksdb_wal_fsyncs_total 4\nrocksdb_wal_fsync_seconds_total 0.5\n\
             ledger_commit_latency_seconds_bucket{le=\"0.01\"} 11\n\
             ledger_commit_latency_seconds_bucket{le=\"+Inf\"} 14\n";
         let expected = Ledger {
@@ -119,7 +141,11 @@ mod tests {
             entries_per_commit: 5.0,
             cpu_seconds: 0.5,
             resident_bytes: 5000.0,
-            store_bytes: 7.0,
+            fsyncs: 4.0,
+            fsync_mean_ms: 125.0,
+            store_bytes: 700.0,
+            entries: 140.0,
+            bytes_per_entry: 5.0,
         };
         assert_eq!(Ledger::between(before, after), expected);
     }

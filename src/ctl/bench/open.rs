@@ -6,16 +6,17 @@ use comfy_table::Table;
 use serde::Serialize;
 
 use super::super::Ui;
-use super::ledger::Ledger;
-use super::report::Quantiles;
+use super::histogram::Bars;
+use super::report::{Asked, Quantiles};
+use super::watch::Seen;
 use crate::client::audit::Audit;
 use crate::client::open::{Counts, Offered, Schedule};
 
 /// The result.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
-    connections: u16,
-    batch: u16,
+    #[serde(flatten)]
+    asked: Asked,
     /// Requests a second, as asked for.
     rate: u32,
     /// Requests that were due.
@@ -32,26 +33,20 @@ pub(super) struct Report {
     accepted_sent_ms: Quantiles,
     /// Of refused requests.
     refused_ms: Quantiles,
-    /// What the ledger counted meanwhile; `null` when its metrics cannot be read.
-    ledger: Option<Ledger>,
+    /// Those of accepted ones, from when they were due.
+    latencies: Bars,
+    #[serde(flatten)]
+    seen: Seen,
     /// What was acknowledged, held against what is there; `null` unless asked for.
     pub(super) audit: Option<Audit>,
-    client_cpu_seconds: f64,
 }
 
 impl Report {
-    pub(super) fn of(
-        (connections, batch): (u16, u16),
-        schedule: Schedule,
-        offered: &Offered,
-        ledger: Option<Ledger>,
-        client_cpu_seconds: f64,
-    ) -> Self {
+    pub(super) fn of(asked: Asked, schedule: Schedule, offered: &Offered, seen: Seen) -> Self {
         let seconds = offered.elapsed.max(Duration::from_micros(1)).as_secs_f64();
         let counts = offered.counts;
         Report {
-            connections,
-            batch,
+            asked,
             rate: schedule.rate,
             planned: schedule.planned(),
             seconds,
@@ -62,9 +57,9 @@ impl Report {
             accepted_ms: Quantiles::of(&offered.accepted_us),
             accepted_sent_ms: Quantiles::of(&offered.accepted_sent_us),
             refused_ms: Quantiles::of(&offered.refused_us),
-            ledger,
+            latencies: Bars::of(&offered.accepted_us),
+            seen,
             audit: None,
-            client_cpu_seconds,
         }
     }
 
@@ -72,7 +67,9 @@ impl Report {
         let mut table = ui.table(["measured", ""]);
         let mut row = |name: &str, text: String| _ = table.add_row([name.to_owned(), text]);
         let Report { rate, planned, seconds, requests, .. } = self;
-        row("connections, entries a request", format!("{}, {}", self.connections, self.batch));
+        let Asked { connections, batch, format, uuid, preload } = self.asked;
+        row("connections, entries a request", format!("{connections}, {batch}"));
+        row("form; ids; entries before", format!("{format}; {uuid}; {preload}"));
         row("due", format!("{rate} requests/s: {planned} in {seconds:.2} s"));
         let Counts { ok, partly, busy, unavailable, late, other, .. } = requests;
         row("200, 207", format!("{ok}, {partly}: {:.0} requests/s", self.accepted_per_second));
@@ -83,7 +80,6 @@ impl Report {
         row("accepted, ms since due", self.accepted_ms.to_string());
         row("accepted, ms since sent", self.accepted_sent_ms.to_string());
         row("refused, ms since due", self.refused_ms.to_string());
-        row("client's CPU", format!("{:.2} s", self.client_cpu_seconds));
         if let Some(audit) = &self.audit {
             let Audit { acknowledged, present, unknown_present, unknown, .. } = audit;
             row("acknowledged; present", format!("{acknowledged}; {present}"));
@@ -91,7 +87,12 @@ impl Report {
             let Audit { lost, doubled, gaps, strange, .. } = audit;
             row("lost, doubled, gaps, strange", format!("{lost}, {doubled}, {gaps}, {strange}"));
         }
-        Ledger::rows(self.ledger.as_ref(), &mut table);
+        self.seen.rows(self.committed + self.rejected, &mut table);
         table
+    }
+
+    /// The latencies of accepted requests, as bars.
+    pub(super) fn bars(&self) -> &Bars {
+        &self.latencies
     }
 }

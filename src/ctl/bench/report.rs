@@ -8,27 +8,43 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::super::Ui;
-use super::ledger::Ledger;
+use super::histogram::Bars;
+use super::watch::Seen;
 use crate::client::load::Measured;
+use crate::client::workload::Ids;
+use crate::http::Format;
+
+/// What was asked for, as far as a report repeats it.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Asked {
+    pub(super) connections: u16,
+    pub(super) batch: u16,
+    pub(super) format: Format,
+    pub(super) uuid: Ids,
+    /// Entries that were sent before the clock started.
+    pub(super) preload: u32,
+}
 
 /// The result.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
-    connections: u16,
-    batch: u16,
+    #[serde(flatten)]
+    asked: Asked,
     seconds: f64,
     requests: u64,
     entries: u64,
     committed: u64,
     rejected: u64,
     retries: u64,
+    /// Requests that were made while the clock ran.
+    made_late: u64,
     requests_per_second: f64,
     entries_per_second: f64,
     /// Of requests as the client sees them, in ms.
     request_ms: Quantiles,
-    /// What the ledger counted meanwhile; `null` when its metrics cannot be read.
-    ledger: Option<Ledger>,
-    client_cpu_seconds: f64,
+    latencies: Bars,
+    #[serde(flatten)]
+    seen: Seen,
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -41,44 +57,48 @@ pub(in crate::ctl) struct Quantiles {
 }
 
 impl Report {
-    pub(super) fn of(
-        (connections, batch): (u16, u16),
-        measured: &Measured,
-        ledger: Option<Ledger>,
-        client_cpu_seconds: f64,
-    ) -> Self {
+    pub(super) fn of(asked: Asked, measured: &Measured, seen: Seen) -> Self {
         let seconds = measured.elapsed.max(Duration::from_micros(1)).as_secs_f64();
         Report {
-            connections,
-            batch,
+            asked,
             seconds,
             requests: measured.requests,
             entries: measured.entries,
             committed: measured.committed,
             rejected: measured.rejected,
             retries: measured.retries,
+            made_late: measured.made_late,
             requests_per_second: measured.requests as f64 / seconds,
             entries_per_second: measured.entries as f64 / seconds,
             request_ms: Quantiles::of(&measured.latency_us),
-            ledger,
-            client_cpu_seconds,
+            latencies: Bars::of(&measured.latency_us),
+            seen,
         }
     }
 
     pub(super) fn table(&self, ui: &Ui) -> Table {
         let mut table = ui.table(["measured", ""]);
         let mut row = |name: &str, text: String| _ = table.add_row([name.to_owned(), text]);
-        row("connections, entries a request", format!("{}, {}", self.connections, self.batch));
+        let Asked { connections, batch, format, uuid, preload } = self.asked;
+        row("connections, entries a request", format!("{connections}, {batch}"));
+        row("form; ids; entries before", format!("{format}; {uuid}; {preload}"));
         row("requests/s", format!("{:.0}", self.requests_per_second));
         row("entries/s", format!("{:.0}", self.entries_per_second));
         row("requests", format!("{} in {:.2} s", self.requests, self.seconds));
         let (committed, rejected) = (self.committed, self.rejected);
         row("entries", format!("{committed} committed, {rejected} rejected"));
-        row("retries", self.retries.to_string());
+        row("sent again", self.retries.to_string());
         row("request, ms", self.request_ms.to_string());
-        row("client's CPU", format!("{:.2} s", self.client_cpu_seconds));
-        Ledger::rows(self.ledger.as_ref(), &mut table);
+        if self.made_late > 0 {
+            row("made while the clock ran", format!("{} requests", self.made_late));
+        }
+        self.seen.rows(self.entries, &mut table);
         table
+    }
+
+    /// The latencies of requests, as bars.
+    pub(super) fn bars(&self) -> &Bars {
+        &self.latencies
     }
 }
 

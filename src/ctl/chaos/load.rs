@@ -12,8 +12,9 @@ use super::super::bench::report::Quantiles;
 use super::super::context::now_ms;
 use crate::client::Client;
 use crate::client::load::Load;
-use crate::client::open::{Counts, Offered, Schedule, offer};
+use crate::client::open::{Counts, Keep, Offered, Schedule, offer};
 use crate::client::workload::{Mix, Spec};
+use crate::http::Format;
 use crate::ledger::names::KeyName;
 
 /// Of a piece.
@@ -110,7 +111,12 @@ impl Sender {
         let (connections, batch) = (args.connections.into(), args.batch.into());
         // No two drills on one ledger send the same ids, or all would be replayed.
         let seed = Cell::new(now_ms() << 20);
-        Sender { client, load: Load { connections, batch, spec }, rate: args.rate, seed }
+        Sender {
+            client,
+            load: Load { connections, batch, format: Format::default(), spec },
+            rate: args.rate,
+            seed,
+        }
     }
 
     /// For so long.
@@ -120,7 +126,7 @@ impl Sender {
         let spec = Spec { seed, ..self.load.spec.clone() };
         let load = Load { spec, ..self.load };
         let schedule = Schedule { rate: self.rate, duration };
-        Ok(offer(&self.client, &load, schedule, || ()).await?)
+        Ok(offer(&self.client, &load, schedule, Keep::Receipts, || ()).await?)
     }
 
     /// Until it is done, to the end of a piece.

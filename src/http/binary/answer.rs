@@ -2,6 +2,7 @@
 
 use super::super::dto::{AnswerOut, ReasonOut, Receipts, ResultOut, Status};
 use super::{Cursor, VERSION, flag, text};
+use crate::ledger::entry::Seq;
 
 /// What an answer begins with.
 const MAGIC: [u8; 4] = *b"RONA";
@@ -64,68 +65,109 @@ fn long_text(out: &mut Vec<u8>, text: &str) -> Option<()> {
     Some(())
 }
 
+/// What stands in front of the results.
+struct Head<'a> {
+    receipts: Option<Receipts>,
+    root_size: u64,
+    new_root: [u8; 32],
+    durability: &'a [u8],
+    count: usize,
+}
+
+/// One result. What was rejected has a reason and details.
+struct Row<'a> {
+    status: Status,
+    seq: Option<Seq>,
+    receipt: Option<&'a [u8]>,
+    why: Option<(&'a [u8], &'a [u8])>,
+}
+
+impl<'a> Head<'a> {
+    fn take(rest: &mut Cursor<'a>) -> Option<Self> {
+        if rest.array()? != MAGIC || rest.byte()? != VERSION {
+            return None;
+        }
+        let receipts = match rest.byte()? {
+            0 => None,
+            RECEIPTS_GIVEN => Some(Receipts::Given),
+            RECEIPTS_NOT_YET => Some(Receipts::NotYet),
+            _ => return None,
+        };
+        Some(Head {
+            receipts,
+            root_size: u64::from_be_bytes(rest.array()?),
+            new_root: rest.array()?,
+            durability: rest.text()?,
+            count: usize::try_from(u32::from_be_bytes(rest.array()?)).ok()?,
+        })
+    }
+
+    fn row(&self, rest: &mut Cursor<'a>) -> Option<Row<'a>> {
+        let status = match rest.byte()? {
+            COMMITTED => Status::Committed,
+            REPLAYED => Status::Replayed,
+            REJECTED => {
+                let why = Some((rest.text()?, rest.long_text()?));
+                return Some(Row { status: Status::Rejected, seq: None, receipt: None, why });
+            }
+            _ => return None,
+        };
+        let seq = Some(u64::from_be_bytes(rest.array()?));
+        let receipt = match self.receipts {
+            Some(Receipts::Given) => Some(rest.long_text()?),
+            _ => None,
+        };
+        Some(Row { status, seq, receipt, why: None })
+    }
+}
+
 /// Takes an answer back. `None` for whatever [`write`] does not write.
 pub fn read(bytes: &[u8]) -> Option<AnswerOut<'static>> {
     let mut rest = Cursor(bytes);
-    if rest.array()? != MAGIC || rest.byte()? != VERSION {
-        return None;
-    }
-    let receipts = match rest.byte()? {
-        0 => None,
-        RECEIPTS_GIVEN => Some(Receipts::Given),
-        RECEIPTS_NOT_YET => Some(Receipts::NotYet),
-        _ => return None,
-    };
-    let root_size = u64::from_be_bytes(rest.array()?);
-    let new_root = hex::encode(rest.array::<32>()?).into();
-    let durability = owned(rest.text()?)?.into();
-    let count = usize::try_from(u32::from_be_bytes(rest.array()?)).ok()?;
+    let head = Head::take(&mut rest)?;
     // No more room than the bytes can fill.
-    let room = count.min(rest.0.len() / RESULT_BYTES_MIN);
+    let room = head.count.min(rest.0.len() / RESULT_BYTES_MIN);
     let mut answer = AnswerOut {
         accepted: 0,
         seq_start: None,
         seq_end: None,
-        new_root,
-        root_size,
-        durability,
+        new_root: hex::encode(head.new_root).into(),
+        root_size: head.root_size,
+        durability: owned(head.durability)?.into(),
         reasons: Vec::new(),
         results: Vec::with_capacity(room),
-        receipts,
+        receipts: head.receipts,
     };
-    for idx in 0..count {
-        let result = read_result(&mut rest, idx, &mut answer)?;
-        answer.results.push(result);
+    for idx in 0..head.count {
+        let Row { status, seq, receipt, why } = head.row(&mut rest)?;
+        if let Some((reason, details)) = why {
+            let (reason, details) = (owned(reason)?.into(), owned(details)?.into());
+            answer.reasons.push(ReasonOut { idx, reason, details });
+        }
+        if status == Status::Committed {
+            answer.seq_start = answer.seq_start.or(seq);
+            answer.seq_end = seq;
+        }
+        answer.accepted += usize::from(seq.is_some());
+        let receipt = match receipt {
+            Some(text) => Some(owned(text)?),
+            None => None,
+        };
+        answer.results.push(ResultOut { idx, status, seq, receipt });
     }
     rest.0.is_empty().then_some(answer)
 }
 
-fn read_result(
-    rest: &mut Cursor<'_>,
-    idx: usize,
-    answer: &mut AnswerOut<'static>,
-) -> Option<ResultOut> {
-    let status = match rest.byte()? {
-        COMMITTED => Status::Committed,
-        REPLAYED => Status::Replayed,
-        REJECTED => {
-            let (reason, details) = (owned(rest.text()?)?.into(), owned(rest.long_text()?)?.into());
-            answer.reasons.push(ReasonOut { idx, reason, details });
-            return Some(ResultOut { idx, status: Status::Rejected, seq: None, receipt: None });
-        }
-        _ => return None,
-    };
-    let seq = u64::from_be_bytes(rest.array()?);
-    let receipt = match answer.receipts {
-        Some(Receipts::Given) => Some(owned(rest.long_text()?)?),
-        _ => None,
-    };
-    answer.accepted += 1;
-    if status == Status::Committed {
-        answer.seq_start.get_or_insert(seq);
-        answer.seq_end = Some(seq);
+/// Tells what became of each entry, in their order, and makes nothing of the rest. `None`, at last, for
+/// what is no answer; texts are not looked at.
+pub fn visit(bytes: &[u8], mut each: impl FnMut(Status, Option<Seq>)) -> Option<()> {
+    let mut rest = Cursor(bytes);
+    let head = Head::take(&mut rest)?;
+    for _ in 0..head.count {
+        let row = head.row(&mut rest)?;
+        each(row.status, row.seq);
     }
-    Some(ResultOut { idx, status, seq: Some(seq), receipt })
+    rest.0.is_empty().then_some(())
 }
 
 fn owned(bytes: &[u8]) -> Option<String> {

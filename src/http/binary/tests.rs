@@ -132,6 +132,10 @@ proptest! {
         for end in 0..bytes.len() {
             prop_assert!(answer::read(&bytes[..end]).is_none(), "cut at {}", end);
         }
+        let mut seen = Vec::new();
+        prop_assert_eq!(answer::visit(&bytes, |status, seq| seen.push((status, seq))), Some(()));
+        let told = answer.results.iter().map(|result| (result.status, result.seq));
+        prop_assert_eq!(seen, told.collect::<Vec<_>>());
         prop_assert_eq!(answer::read(&bytes), Some(answer));
     }
 

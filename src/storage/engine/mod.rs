@@ -3,7 +3,8 @@
 //! Truth is append-only and fsynced batch by batch; derived data follows from it and is written in
 //! bulk. What the keys mean is not known here. [`MemoryEngine`] forgets with the process,
 //! `RocksEngine` does not, and [`Faulty`] wraps either to fail on order; [`Failing`] does so for
-//! drills. One suite of contract tests runs over all of them.
+//! drills; [`Recording`] keeps what is written, for measurements. One suite of contract tests runs over
+//! all of them.
 
 mod batch;
 mod error;
@@ -11,6 +12,7 @@ mod failing;
 mod faulty;
 mod figures;
 mod memory;
+mod recording;
 #[cfg(feature = "rocks")]
 mod rocks;
 
@@ -27,6 +29,7 @@ pub use failing::{Failing, FsyncFault};
 pub use faulty::{Fault, Faulty};
 pub use figures::{Figures, InstanceFigures, LogSyncs};
 pub use memory::MemoryEngine;
+pub use recording::{Journal, Recording};
 #[cfg(feature = "rocks")]
 pub use rocks::{RocksEngine, RocksOptions};
 

@@ -20,7 +20,14 @@ const SHARED: &[(&str, &[&str])] = &[
     ("src/ledger/reason.rs", &["disk_pressure"]),
     (
         "src/ctl/bench/ledger.rs",
-        &["ledger_commits_total", "ledger_entries_committed_total", "store_bytes"],
+        &[
+            "ledger_commits_total",
+            "ledger_entries_committed_total",
+            "ledger_head_seq",
+            "rocksdb_wal_fsync_seconds_total",
+            "rocksdb_wal_fsyncs_total",
+            "store_bytes",
+        ],
     ),
     (
         "src/ctl/chaos/watch.rs",

@@ -7,6 +7,7 @@ mod binary;
 mod drain;
 mod hostile;
 mod ingest;
+mod load;
 mod lost;
 mod proofs;
 mod reads;

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use ron_ledger::client::Client;
 use ron_ledger::client::load::Load;
-use ron_ledger::client::open::{Offered, Schedule, offer};
+use ron_ledger::client::open::{Keep, Offered, Schedule, offer};
 use ron_ledger::client::workload::Spec;
+use ron_ledger::http::Format;
 
 use crate::support::daemon::Daemon;
 use crate::support::keys::Keys;
@@ -21,7 +22,8 @@ const PEAK_KIB_MAX: u64 = 400 * 1024;
 async fn offered(client: &Client, schedule: Schedule, connections: usize, seed: u64) -> Offered {
     let mix = "mint=1".parse().unwrap();
     let spec = Spec { mix, invalid_share: 0.0, ..spec(1, seed) };
-    offer(client, &Load { connections, batch: 4, spec }, schedule, || ()).await.unwrap()
+    let load = Load { connections, batch: 4, format: Format::default(), spec };
+    offer(client, &load, schedule, Keep::Receipts, || ()).await.unwrap()
 }
 
 fn peak_kib(node: &Daemon) -> u64 {
