@@ -16,6 +16,8 @@ put() { install -D -m "$1" "$2" "$root$3"; }
 "$programs/examples/manuals" "$manuals"
 for program in ron-ledgerd ron-ledgerctl; do
     put 755 "$programs/$program" "/usr/bin/$program"
+    # Line numbers are most of it; names for backtraces stay.
+    strip --strip-debug "$root/usr/bin/$program"
     put 644 "$manuals/bash/$program.bash" "/usr/share/bash-completion/completions/$program"
     put 644 "$manuals/zsh/_$program" "/usr/share/zsh/vendor-completions/_$program"
     put 644 "$manuals/fish/$program.fish" "/usr/share/fish/vendor_completions.d/$program.fish"

@@ -97,8 +97,13 @@ impl Screen<'_> {
 
     fn latency(&self, frame: &mut Frame<'_>, area: Rect) {
         let now = self.now();
+        // Of nothing there is no quantile.
+        let cell = |ms: f64| match ms.is_finite() {
+            true => format!("{ms:>9.2}"),
+            false => format!("{:>9}", "-"),
+        };
         let row = |name: &str, [p50, p95, p99]: [f64; 3]| {
-            Line::from(format!("{name:<10}{p50:>9.2}{p95:>9.2}{p99:>9.2}"))
+            Line::from(format!("{name:<10}{}{}{}", cell(p50), cell(p95), cell(p99)))
         };
         let lines = vec![
             Line::from(format!("{:<10}{:>9}{:>9}{:>9}", "", "p50", "p95", "p99")),
@@ -214,6 +219,14 @@ mod tests {
         ] {
             assert!(shown.contains(part), "{part}\n{shown}");
         }
+    }
+
+    #[test]
+    fn of_nothing_there_is_no_quantile() {
+        let mut looks = busy();
+        looks.now.commit_ms = [f64::INFINITY; 3];
+        let shown = drawn(&looks, (80, 24));
+        assert!(shown.contains("durable           -        -        -"), "{shown}");
     }
 
     #[test]
