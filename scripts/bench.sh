@@ -33,7 +33,7 @@ row() {
 engine() {
     printf '== engine %s\n' "$*" >&2
     count=$((count + 1))
-    ctl --quiet --json bench --in-process --arms --data-dir "$dir/engine" "$@" \
+    ctl --quiet --json bench --in-process --arms --rounds 3 --data-dir "$dir/engine" "$@" \
         >"$(printf '%s/results/%02d-engine.json' "$dir" "$count")"
 }
 
@@ -46,15 +46,16 @@ fi
 
 mkdir "$dir/results"
 count=0
-row macronode --connections 1 --batch 1 --entries 10000
+# Without postings, which are never split, and whose reversal is a request of its own: requests of one
+# entry, and full batches.
+plain=mint=5,burn=3,transfer=58,hold=12,capture=9,release=3
+row macronode --connections 1 --batch 1 --entries 10000 --mix "$plain"
 row macronode --connections 1 --batch 16 --entries 100000
-row macronode --connections 64 --batch 1 --entries 150000
+row macronode --connections 64 --batch 1 --entries 150000 --mix "$plain"
 row macronode --connections 64 --batch 16 --entries 1000000
 row macronode --connections 64 --batch 64 --entries 2000000
 row macronode --connections 256 --batch 16 --entries 1000000
-# Without postings, whose reversal is a request of its own: full batches.
-row macronode --connections 32 --batch 1000 --entries 2000000 \
-    --mix mint=5,burn=3,transfer=58,hold=12,capture=9,release=3
+row macronode --connections 32 --batch 1000 --entries 2000000 --mix "$plain"
 row micronode --connections 64 --batch 8 --entries 1000000
 for size in 64 512 8189; do
     engine --groups "$size" --entries 1000000

@@ -40,7 +40,7 @@ use crate::ledger::names::KeyName;
     ron-ledgerctl bench --duration 60s --preload 1000000 --uuid v7 --token-file ./dev/token\n  \
     ron-ledgerctl bench --rate 2000 --duration 30s --verify --token-file ./dev/token\n  \
     ron-ledgerctl bench --local --socket ./dev/s --batch 1 --token-file ./dev/token\n  \
-    ron-ledgerctl bench --in-process --groups 512 --entries 1000000 --arms")]
+    ron-ledgerctl bench --in-process --groups 512 --entries 1000000 --arms --rounds 3")]
 pub(super) struct BenchArgs {
     /// Requests at a time
     #[arg(long, value_name = "N", default_value_t = 64)]
@@ -126,6 +126,11 @@ pub(super) struct BenchArgs {
     /// is written lies in memory meanwhile, about a kilobyte for an entry
     #[arg(long, requires = "in_process", help_heading = "Engine")]
     arms: bool,
+
+    /// Measure so often, all ways in turn, and tell the median of each
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "in_process")]
+    #[arg(value_parser = clap::value_parser!(u8).range(1..=99), help_heading = "Engine")]
+    rounds: u8,
 }
 
 pub(super) async fn run(args: BenchArgs, context: &Context) -> Result<(), CtlError> {

@@ -109,8 +109,10 @@ fn commit(writer: &mut Writer, requests: &[Request]) -> Result<u64, DriveError> 
 ///
 /// # Errors
 /// [`DriveError`] of either thread.
-pub fn same_puts(engine: &Arc<dyn Engine>, journal: Journal) -> Result<Driven, DriveError> {
+pub fn same_puts(engine: &Arc<dyn Engine>, journal: &Journal) -> Result<Driven, DriveError> {
+    // The engine takes batches of derived data for its own: copies, made before the clock starts.
     let Journal { commits, derived } = journal;
+    let derived = derived.clone();
     let (hand_over, batches) = sync_channel(BATCHES_WAITING);
     let beside = Arc::clone(engine);
     let flusher = std::thread::spawn(move || write_derived(&*beside, &batches));
@@ -221,7 +223,7 @@ mod tests {
         assert_eq!(TruthFamily::ALL.map(count), [groups.len(), 0, 0]);
 
         let again = memory();
-        let puts = same_puts(&again, journal).unwrap();
+        let puts = same_puts(&again, &journal).unwrap();
         assert_eq!(puts.groups.len(), groups.len() + 1, "the genesis is a commit as well");
         for family in TruthFamily::ALL {
             let all = |engine: &dyn Engine| engine.truth_scan(family, &[], ALL).unwrap();

@@ -42,8 +42,9 @@ struct Report {
     /// Entries of a group.
     groups: u16,
     uuid: Ids,
+    rounds: u8,
     arms: Vec<Arm>,
-    /// `null` unless all arms were measured.
+    /// Of the medians; `null` unless all arms were measured.
     ratios: Option<Ratios>,
     /// The most memory that this process ever had: the requests are in it.
     resident_bytes_peak: Option<u64>,
@@ -106,37 +107,59 @@ fn measure(
         bar.finish_and_clear();
         driven
     };
-    context.ui.note("complete");
-    let (arm, entries, durability) = site.arm("complete", None, whole)?;
-    let (mut arms, mut ratios) = (vec![arm], None);
-    if args.arms {
-        // A run of its own, so that to keep a copy costs the measured one nothing.
-        context.ui.note("once more, to keep what is written");
-        let journal = site.on("recorded", |engine| {
-            let recording = Arc::new(Recording::new(engine));
-            whole(Arc::clone(&recording) as Arc<dyn Engine>)?;
-            Ok(recording.take())
-        })?;
-        context.ui.note("blocks and log only");
-        let blocks = |engine: Arc<dyn Engine>| blocks_only(&*engine, &journal);
-        let (blocks, ..) = site.arm("blocks and log only", Some(entries), blocks)?;
-        context.ui.note("the same puts");
-        let puts = |engine: Arc<dyn Engine>| same_puts(&engine, journal);
-        let (puts, ..) = site.arm("same puts", Some(entries), puts)?;
-        let of =
-            |other: &Arm| arms[0].settled_entries_per_second / other.settled_entries_per_second;
-        ratios = Some(Ratios { of_same_puts: of(&puts), of_blocks_only: of(&blocks) });
-        arms.extend([puts, blocks]);
+    let (mut rounds, mut journal) = ([const { Vec::new() }; 3], None);
+    let (mut entries, mut durability) = (0, "");
+    for round in 1..=args.rounds {
+        context.ui.note(format_args!("round {round} of {}", args.rounds));
+        let (complete, counted, promise) = site.arm("complete", None, whole)?;
+        rounds[0].push(complete);
+        (entries, durability) = (counted, promise);
+        if !args.arms {
+            continue;
+        }
+        if journal.is_none() {
+            // A run of its own, so that to keep a copy costs the measured one nothing.
+            journal = Some(site.on("recorded", |engine| {
+                let recording = Arc::new(Recording::new(engine));
+                whole(Arc::clone(&recording) as Arc<dyn Engine>)?;
+                Ok(recording.take())
+            })?);
+        }
+        if let Some(journal) = &journal {
+            let known = Some(entries);
+            let puts = |engine: Arc<dyn Engine>| same_puts(&engine, journal);
+            rounds[1].push(site.arm("same puts", known, puts)?.0);
+            let blocks = |engine: Arc<dyn Engine>| blocks_only(&*engine, journal);
+            rounds[2].push(site.arm("blocks and log only", known, blocks)?.0);
+        }
     }
+    let arms: Vec<Arm> = rounds.into_iter().filter_map(median).collect();
+    let rate = |arm: &Arm| arm.settled_entries_per_second;
+    let ratios = match &arms[..] {
+        [complete, puts, blocks] => Some(Ratios {
+            of_same_puts: rate(complete) / rate(puts),
+            of_blocks_only: rate(complete) / rate(blocks),
+        }),
+        _ => None,
+    };
     Ok(Report {
         durability,
         entries,
         groups: args.groups,
         uuid: args.uuid,
+        rounds: args.rounds,
         arms,
         ratios,
         resident_bytes_peak: process::peak_bytes(std::process::id()),
     })
+}
+
+/// The one in the middle by its rate.
+fn median(mut rounds: Vec<Arm>) -> Option<Arm> {
+    let rate = |arm: &Arm| arm.settled_entries_per_second;
+    rounds.sort_by(|one, other| rate(one).total_cmp(&rate(other)));
+    let middle = rounds.len() / 2;
+    (middle < rounds.len()).then(|| rounds.swap_remove(middle))
 }
 
 /// Read from the bodies that a client would send, and put together as a sequencer does.
@@ -349,7 +372,7 @@ mod tests {
     fn all_arms_write_the_entries_and_leave_nothing_behind() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("new");
-        let args = args("--groups 100 --arms");
+        let args = args("--groups 100 --arms --rounds 2");
         let config = load_config(None).unwrap().config;
         let groups = groups_of(&args.load(Spec::default().capability), 100).unwrap();
         let sizes = || groups.iter().map(|group| group.iter().map(|one| one.items.len()).sum());
