@@ -161,6 +161,16 @@ pub struct Delta {
 }
 
 impl Delta {
+    /// An empty one, with room for as many changes as are in `other`.
+    pub fn as_large_as(other: &Delta) -> Self {
+        let mut delta = Delta::default();
+        delta.accounts.reserve(other.accounts.len());
+        delta.ids.reserve(other.ids.len());
+        delta.idem.reserve(other.idem.len());
+        delta.holds.reserve(other.holds.len());
+        delta
+    }
+
     /// Takes in what came after; the later value wins.
     pub fn merge(&mut self, later: Delta) {
         self.accounts.extend(later.accounts);

@@ -58,21 +58,7 @@ impl Block {
 
     /// The canonical forms, in order.
     pub(super) fn forms(&self) -> impl Iterator<Item = Result<&[u8], Damaged>> {
-        let mut rest = &self.bytes[8..];
-        std::iter::from_fn(move || {
-            if rest.is_empty() {
-                return None;
-            }
-            let form = rest.split_first_chunk::<2>().and_then(|(length, tail)| {
-                tail.split_at_checked(usize::from(u16::from_be_bytes(*length)))
-            });
-            let Some((form, tail)) = form else {
-                rest = &[];
-                return Some(Err(Damaged("block")));
-            };
-            rest = tail;
-            Some(Ok(form))
-        })
+        forms(&self.bytes)
     }
 
     /// The entries, each checked to stand where the block says.
@@ -85,7 +71,31 @@ impl Block {
 
     /// The canonical form at `seq`, when this block has it.
     pub(super) fn form(&self, seq: Seq) -> Result<Option<&[u8]>, Damaged> {
-        let Some(skip) = seq.checked_sub(self.first) else { return Ok(None) };
-        self.forms().nth(usize::try_from(skip).unwrap_or(usize::MAX)).transpose()
+        form_in(self.first, &self.bytes, seq)
     }
+}
+
+/// The canonical form at `seq` of the block that begins with `first`, when it has it.
+pub(super) fn form_in(first: Seq, block: &[u8], seq: Seq) -> Result<Option<&[u8]>, Damaged> {
+    let Some(skip) = seq.checked_sub(first) else { return Ok(None) };
+    forms(block).nth(usize::try_from(skip).unwrap_or(usize::MAX)).transpose()
+}
+
+/// Of a block that has its time.
+fn forms(block: &[u8]) -> impl Iterator<Item = Result<&[u8], Damaged>> {
+    let mut rest = block.get(8..).unwrap_or_default();
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let form = rest.split_first_chunk::<2>().and_then(|(length, tail)| {
+            tail.split_at_checked(usize::from(u16::from_be_bytes(*length)))
+        });
+        let Some((form, tail)) = form else {
+            rest = &[];
+            return Some(Err(Damaged("block")));
+        };
+        rest = tail;
+        Some(Ok(form))
+    })
 }

@@ -86,7 +86,9 @@ impl Overlay {
         if !self.can_freeze() {
             return None;
         }
-        let next = Layer { height: self.active.height, ..Layer::default() };
+        // The next one will be about as large: its maps do not grow entry by entry.
+        let delta = Delta::as_large_as(&self.active.delta);
+        let next = Layer { height: self.active.height, delta, ..Layer::default() };
         let full = std::mem::replace(&mut self.active, next);
         let full = Arc::new(Layer { filter, ..full });
         self.frozen = Some(Arc::clone(&full));

@@ -13,14 +13,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{RwLock, RwLockReadGuard};
 
-use super::block::Block;
-use super::codec::{self, Head, RootRow};
+use super::block::{Block, form_in};
+use super::codec::{self, Damaged, Head, RootRow};
 use super::engine::{DerivedFamily, Durability, Engine, ScanLimit, TruthFamily};
 use super::error::ReadError;
 use super::genesis::Genesis;
 use super::overlay::{Layer, Overlay};
 use crate::accumulator::TileId;
-use crate::ledger::entry::{EntryId, Millis, Seq};
+use crate::ledger::encode::decode;
+use crate::ledger::entry::{Entry, EntryId, Millis, Seq, Sequenced};
 use crate::ledger::idempotency::IdemDigest;
 use crate::ledger::names::{AccountId, AccountKey, Asset};
 use crate::ledger::state::{Account, Hold, IdRecord, Supply};
@@ -129,6 +130,25 @@ impl Shared {
             self.engine.truth_last_at_or_before(TruthFamily::Blocks, &codec::seq_key(seq))?;
         let (key, value) = found.ok_or_else(|| self.miss(seq))?;
         Ok(Block::parse(codec::seq_of(&key)?, value)?)
+    }
+
+    /// The entries at these seqs, which must lie within the ledger. Of a block no more is copied than the
+    /// entry that is asked for.
+    pub(super) fn entries_at(&self, seqs: &[Seq]) -> Result<Vec<Entry>, ReadError> {
+        let keys: Vec<_> = seqs.iter().map(|seq| codec::seq_key(*seq)).collect();
+        let mut found = Vec::with_capacity(seqs.len());
+        self.engine.truth_each_at_or_before(TruthFamily::Blocks, &keys, &mut |at, item| {
+            let entry = || {
+                let Some((key, block)) = item else { return Ok(None) };
+                let form = form_in(codec::seq_of(key)?, block, seqs[at])?;
+                form.map(|form| decode(form).map_err(|_| Damaged("entry"))).transpose()
+            };
+            found.push(entry());
+        })?;
+        let entry = |(seq, found): (&Seq, Result<Option<Sequenced>, Damaged>)| {
+            Ok(found?.ok_or_else(|| self.miss(*seq))?.entry)
+        };
+        seqs.iter().zip(found).map(entry).collect()
     }
 
     /// The error of an entry that is not there although the log reaches further: noted for the

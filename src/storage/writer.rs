@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::block::{Block, BlockBuilder};
+use super::block::BlockBuilder;
 use super::codec::{self, Head};
 use super::engine::{
     CommitError, Durability, NoRoom, Resource, StoreError, TruthBatch, TruthFamily,
@@ -328,19 +328,7 @@ impl Source for Writer {
     }
 
     fn entries(&self, seqs: &[Seq]) -> Result<Vec<Entry>, ReadError> {
-        let mut last: Option<Block> = None;
-        let mut found = Vec::with_capacity(seqs.len());
-        for &seq in seqs {
-            let known = last.as_ref().map(|block| block.form(seq)).transpose()?.flatten().is_some();
-            if !known {
-                last = Some(self.shared.block_of(seq)?);
-            }
-            let form = last.as_ref().map(|block| block.form(seq)).transpose()?.flatten();
-            let form = form.ok_or_else(|| self.shared.miss(seq))?;
-            let entry = crate::ledger::encode::decode(form).map_err(|_| codec::Damaged("entry"))?;
-            found.push(entry.entry);
-        }
-        Ok(found)
+        self.shared.entries_at(seqs)
     }
 
     fn accounts(&self, keys: &[AccountKey]) -> Result<Vec<Account>, ReadError> {

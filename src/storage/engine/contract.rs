@@ -141,7 +141,7 @@ pub(super) fn the_last_item_at_or_before_a_key_is_found<S: Subject>() {
         let key = first_seq.to_be_bytes();
         engine.commit(&truth(&[(TruthFamily::Blocks, &key, &[first_seq as u8])])).unwrap();
     }
-    for (key, expected) in [
+    let expected = [
         (0, None),
         (1, Some(1)),
         (2, Some(1)),
@@ -150,9 +150,19 @@ pub(super) fn the_last_item_at_or_before_a_key_is_found<S: Subject>() {
         (299, Some(65)),
         (300, Some(300)),
         (u64::MAX, Some(300)),
-    ] {
-        assert_eq!(last(key), expected.map(|k: u64| (k, vec![k as u8])), "key {key}");
+    ];
+    let item = |key: Option<u64>| key.map(|key| (key, vec![key as u8]));
+    for (key, expected) in expected {
+        assert_eq!(last(key), item(expected), "key {key}");
     }
+    let (mut seen, keys) = (Vec::new(), expected.map(|(key, _)| key.to_be_bytes()));
+    let mut look = |at, found: Option<(&[u8], &[u8])>| {
+        let key = |key: &[u8]| u64::from_be_bytes(key.try_into().unwrap());
+        seen.push((at, found.map(|(found, value)| (key(found), value.to_vec()))));
+    };
+    engine.truth_each_at_or_before(TruthFamily::Blocks, &keys, &mut look).unwrap();
+    let all = expected.iter().map(|(_, expected)| item(*expected)).enumerate();
+    assert_eq!(seen, all.collect::<Vec<_>>(), "each is found as one alone is");
     let before_all = engine.truth_last_at_or_before(TruthFamily::Blocks, b"").unwrap();
     assert_eq!(before_all, None, "the empty key is before all");
 }

@@ -140,6 +140,24 @@ pub trait Engine: Send + Sync + 'static {
         key: &[u8],
     ) -> Result<Option<Item>, StoreError>;
 
+    /// As [`Engine::truth_last_at_or_before`] for each of `keys`, in their order: `look` is shown the place
+    /// among the keys, and the item as it lies there. Keys in ascending order are cheaper.
+    ///
+    /// # Errors
+    /// As [`Engine::truth_get`]; what `look` was shown before stands.
+    fn truth_each_at_or_before(
+        &self,
+        family: TruthFamily,
+        keys: &[[u8; 8]],
+        look: &mut dyn FnMut(usize, Option<(&[u8], &[u8])>),
+    ) -> Result<(), StoreError> {
+        for (at, key) in keys.iter().enumerate() {
+            let found = self.truth_last_at_or_before(family, key)?;
+            look(at, found.as_ref().map(|(key, value)| (&key[..], &value[..])));
+        }
+        Ok(())
+    }
+
     /// Items in ascending order of keys, from `from` on (inclusive), as many as `limit` allows.
     ///
     /// # Errors

@@ -205,6 +205,22 @@ impl Engine for RocksEngine {
         Ok(last)
     }
 
+    fn truth_each_at_or_before(
+        &self,
+        family: TruthFamily,
+        keys: &[[u8; 8]],
+        look: &mut dyn FnMut(usize, Option<(&[u8], &[u8])>),
+    ) -> Result<(), StoreError> {
+        // A cursor over all levels costs more than a seek.
+        let mut cursor = self.truth.raw_iterator_cf(self.truth_family(family));
+        for (at, key) in keys.iter().enumerate() {
+            cursor.seek_for_prev(key);
+            cursor.status().map_err(backend("read"))?;
+            look(at, cursor.item());
+        }
+        Ok(())
+    }
+
     fn truth_scan(
         &self,
         family: TruthFamily,
