@@ -115,12 +115,19 @@ impl Connection {
         let rest =
             format!("content-type: {kind}\r\naccept: {accept}\r\ncontent-length: {length}\r\n\r\n");
         let parts = [&self.head[..], rest.as_bytes(), bytes];
-        write_all(&mut stream, parts).await?;
-        let answer = self.read(&mut stream).await?;
-        if answer.0.stays {
-            self.stream = Some(stream);
+        let written = write_all(&mut stream, parts).await;
+        match (self.read(&mut stream).await, written) {
+            (Ok(answer), Ok(())) => {
+                if answer.0.stays {
+                    self.stream = Some(stream);
+                }
+                Ok(answer)
+            }
+            // A ledger may refuse a body of which it has not read all: its answer says why.
+            (Ok(answer), Err(_)) => Ok(answer),
+            (Err(_), Err(error)) => Err(error.into()),
+            (Err(fault), Ok(())) => Err(fault),
         }
-        Ok(answer)
     }
 
     async fn read(&mut self, stream: &mut Box<dyn Stream>) -> Result<(Head, Range<usize>), Fault> {

@@ -121,3 +121,27 @@ async fn a_local_socket_is_gone_by_whatever_the_host() {
     assert_eq!(posted(&mut connection).await, (200, "yes".to_owned()));
     server.join().unwrap();
 }
+
+#[tokio::test]
+async fn a_refusal_before_the_end_of_the_body_is_an_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let server = std::thread::spawn(move || {
+        for _ in 0..2 {
+            let (mut stream, _) = listener.accept().unwrap();
+            assert!(stream.read(&mut [0; 16]).unwrap() > 0);
+            stream.write_all(answer("413 Payload Too Large", "no").as_bytes()).unwrap();
+        }
+    });
+    let options = ClientOptions { socket: Some(path), ..ClientOptions::new("http://localhost") };
+    let url = "http://localhost/ingest".parse().unwrap();
+    let mut connection = Connection::new(&url, &options);
+    // Far more than a socket holds for who does not read it.
+    let body = Body { format: Format::Json, bytes: vec![b'x'; 64 << 20] };
+    for _ in 0..2 {
+        let (head, said) = connection.post(&body).await.unwrap();
+        assert_eq!((head.status, said), (413, &b"no"[..]));
+    }
+    server.join().unwrap();
+}

@@ -64,6 +64,15 @@ impl Engine for Recording {
         self.inner.truth_last_at_or_before(family, key)
     }
 
+    fn truth_each_at_or_before(
+        &self,
+        family: TruthFamily,
+        keys: &[[u8; 8]],
+        look: &mut dyn FnMut(usize, Option<(&[u8], &[u8])>),
+    ) -> Result<(), StoreError> {
+        self.inner.truth_each_at_or_before(family, keys, look)
+    }
+
     fn truth_scan(
         &self,
         family: TruthFamily,
