@@ -4,6 +4,7 @@
 use std::fmt;
 
 use serde::{Serialize, Serializer};
+use smallvec::SmallVec;
 
 /// Why a text is not a name. The message is safe to show to a client: it never repeats the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -121,16 +122,19 @@ impl KeyName {
 /// The length in front keeps two pairs of names from ever being the same bytes, and lets all
 /// assets of one account be found by [`AccountKey::prefix`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AccountKey(Box<[u8]>);
+pub struct AccountKey(SmallVec<[u8; KEY_BYTES_INLINE]>);
+
+/// The key of a UUID and an asset of three letters lies in place; a longer one is allocated.
+const KEY_BYTES_INLINE: usize = 40;
 
 impl AccountKey {
     /// The key of `asset` held by `account`.
     pub fn new(account: &AccountId, asset: &Asset) -> Self {
-        let mut key = Vec::with_capacity(1 + account.0.len() + asset.0.len());
+        let mut key = SmallVec::with_capacity(1 + account.0.len() + asset.0.len());
         key.push(account.0.len() as u8);
         key.extend_from_slice(account.0.as_bytes());
         key.extend_from_slice(asset.0.as_bytes());
-        AccountKey(key.into())
+        AccountKey(key)
     }
 
     /// What the keys of all assets of `account`, and no others, start with.

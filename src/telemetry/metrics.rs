@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use prometheus::core::Collector;
-use prometheus::process_collector::ProcessCollector;
 use prometheus::{
     Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter,
     IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
@@ -20,6 +19,7 @@ use super::labels::{
     Reload, SnapshotOutcome, Target, TlsReload, VerifierFinding, WitnessAnswer,
 };
 use super::openmetrics;
+use super::process::Process;
 use super::stage::Trace;
 
 /// Bounds of latency buckets, in seconds. The objectives (80 ms and 150 ms of a commit) are bounds,
@@ -62,7 +62,7 @@ macro_rules! metrics {
             /// When a metric is declared twice or with an unfit name: an error of this file.
             pub fn new() -> Arc<Self> {
                 let registered = Registered::default();
-                let process = Box::new(ProcessCollector::for_self());
+                let process = Box::new(Process::new());
                 registered.registry.register(process).expect("no other collector has its names");
                 Arc::new(Self {
                     $($field: $make(&registered, $name, $help $(, $extra)*),)+

@@ -9,6 +9,7 @@ mod labels;
 mod logs;
 mod metrics;
 pub mod openmetrics;
+mod process;
 mod repeats;
 mod sampling;
 mod stage;
