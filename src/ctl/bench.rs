@@ -103,7 +103,8 @@ pub(super) struct BenchArgs {
     #[arg(long)]
     local: bool,
 
-    /// The ledger's process, where it is on this machine: to tell what it uses. Known with --local
+    /// The ledger's process, where it is on this machine: to tell the most memory that it had, and its CPU
+    /// as the kernel counts it. Known with --local
     #[arg(long, value_name = "PID")]
     pid: Option<u32>,
 

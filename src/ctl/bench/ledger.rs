@@ -17,7 +17,6 @@ pub(super) struct Ledger {
     /// Of the log; none in memory.
     fsyncs: f64,
     fsync_mean_ms: f64,
-    /// Whole seconds.
     pub(super) cpu_seconds: f64,
     resident_bytes: f64,
     store_bytes: f64,

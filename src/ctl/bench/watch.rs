@@ -29,9 +29,9 @@ pub(super) struct Seen {
     /// What the ledger counted meanwhile; `null` when its metrics cannot be read.
     ledger: Option<Ledger>,
     client_cpu_seconds: f64,
-    /// `null` when the ledger's process is not known.
+    /// By the kernel, or else by the ledger's metrics; `null` when neither can be read.
     server_cpu_seconds: Option<f64>,
-    /// The most memory that the ledger's process ever had; `null` likewise.
+    /// The most memory that the ledger's process ever had; `null` when that is not known.
     server_resident_bytes_peak: Option<u64>,
     /// What its data directory takes; `null` when that is not given.
     disk: Option<Disk>,
@@ -66,11 +66,11 @@ impl Watch {
         let ledger = self.before.zip(after).map(|(before, after)| Ledger::between(&before, &after));
         let disk = self.data_dir.and_then(|dir| Disk::of(&dir).ok());
         let entries = ledger.as_ref().map(Ledger::entries).filter(|entries| *entries > 0.0);
+        let counted = ledger.as_ref().map(|ledger| ledger.cpu_seconds);
+        let used = server_cpu.zip(self.server_cpu).map(|(after, before)| after - before);
         Seen {
             client_cpu_seconds,
-            server_cpu_seconds: server_cpu
-                .zip(self.server_cpu)
-                .map(|(after, before)| after - before),
+            server_cpu_seconds: used.or(counted),
             server_resident_bytes_peak: self.pid.and_then(process::peak_bytes),
             disk,
             disk_bytes_per_entry: disk
@@ -87,12 +87,7 @@ impl Seen {
         let each = |seconds: f64| seconds * 1e6 / entries.max(1) as f64;
         let cpu = |seconds: f64| format!("{seconds:.2} s, {:.2} us an entry", each(seconds));
         table.add_row(["client's CPU", &cpu(self.client_cpu_seconds)]);
-        let counted = self.ledger.as_ref().map(|ledger| ledger.cpu_seconds);
-        let server = match (self.server_cpu_seconds, counted) {
-            (Some(seconds), _) => cpu(seconds),
-            (None, Some(seconds)) => format!("about {seconds:.0} s; --pid tells more"),
-            (None, None) => "n/a".to_owned(),
-        };
+        let server = self.server_cpu_seconds.map_or_else(|| "n/a".to_owned(), cpu);
         table.add_row(["ledger's CPU", &server]);
         Ledger::rows(self.ledger.as_ref(), table);
         if let Some(peak) = self.server_resident_bytes_peak {
@@ -144,9 +139,8 @@ mod tests {
         let json = serde_json::to_value(&nothing).unwrap();
         assert!(json["ledger"].is_null() && json["server_cpu_seconds"].is_null(), "{json}");
 
-        let ledger = Some(Ledger::between("", "process_cpu_seconds_total 3\n"));
-        let metrics = Seen { ledger, ..nothing };
-        assert!(text(&metrics).contains("about 3 s; --pid tells more"), "{}", text(&metrics));
+        let metrics = Seen { ledger: Some(Ledger::between("", "")), ..nothing };
+        assert!(!text(&metrics).contains("its metrics"), "{}", text(&metrics));
         let disk = Some(Disk { table_bytes: 3 << 20, log_bytes: 1 << 20, other_bytes: 0 });
         let known = Seen {
             server_cpu_seconds: Some(2.0),
