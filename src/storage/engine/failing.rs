@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{
-    CommitError, DerivedBatch, DerivedFamily, Durability, Engine, Figures, Item, ScanLimit,
+    CommitError, DerivedBatch, DerivedFamily, Durability, Engine, Figures, Item, Look, ScanLimit,
     StoreError, TruthBatch, TruthFamily, Usage,
 };
 
@@ -99,7 +99,7 @@ impl Engine for Failing {
         &self,
         family: TruthFamily,
         keys: &[[u8; 8]],
-        look: &mut dyn FnMut(usize, Option<(&[u8], &[u8])>),
+        look: &mut Look<'_>,
     ) -> Result<(), StoreError> {
         self.inner.truth_each_at_or_before(family, keys, look)
     }

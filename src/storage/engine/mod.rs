@@ -36,6 +36,9 @@ pub use rocks::{RocksEngine, RocksOptions};
 /// A key and its value.
 pub type Item = (Vec<u8>, Vec<u8>);
 
+/// Is shown what was found for each of several keys: the place among them, and the item.
+pub type Look<'a> = dyn FnMut(usize, Option<(&[u8], &[u8])>) + 'a;
+
 /// What survives a crash of the process or of the machine after a commit returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
@@ -152,7 +155,7 @@ pub trait Engine: Send + Sync + 'static {
         &self,
         family: TruthFamily,
         keys: &[[u8; 8]],
-        look: &mut dyn FnMut(usize, Option<(&[u8], &[u8])>),
+        look: &mut Look<'_>,
     ) -> Result<(), StoreError> {
         for (at, key) in keys.iter().enumerate() {
             let found = self.truth_last_at_or_before(family, key)?;

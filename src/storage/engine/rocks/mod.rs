@@ -24,8 +24,8 @@ use self::derived::Derived;
 pub use self::options::RocksOptions;
 use self::options::Shared;
 use super::{
-    CommitError, DerivedBatch, DerivedFamily, Durability, Engine, Figures, Item, NoRoom, Resource,
-    ScanLimit, StoreError, TruthBatch, TruthFamily, Usage,
+    CommitError, DerivedBatch, DerivedFamily, Durability, Engine, Figures, Item, Look, NoRoom,
+    Resource, ScanLimit, StoreError, TruthBatch, TruthFamily, Usage,
 };
 use crate::storage::files::{self, DirLock};
 use crate::storage::staging::STAGING;
@@ -209,7 +209,7 @@ impl Engine for RocksEngine {
         &self,
         family: TruthFamily,
         keys: &[[u8; 8]],
-        look: &mut dyn FnMut(usize, Option<(&[u8], &[u8])>),
+        look: &mut Look<'_>,
     ) -> Result<(), StoreError> {
         // A cursor over all levels costs more than a seek.
         let mut cursor = self.truth.raw_iterator_cf(self.truth_family(family));
