@@ -106,7 +106,8 @@ since=$(date +%s%N)
 order ok
 until [[ "$(breakers)" == '0 0 0 ' ]]; do sleep 0.05; done
 printf '  closed again %s ms after the services were back\n' $((($(date +%s%N) - since) / 1000000))
-# One in a hundred may be held up by what else the machine does.
-p99=$(sort -n "$dir/times" | awk '{ a[NR] = $1 * 1000 } END { print a[int(NR * 0.99) + 1] }')
-awk -v most="$read_ms_max" -v p99="$p99" '$1 != 200 { bad++ } END { exit bad > 0 || p99 >= most }' "$dir/reads" ||
+# Each of them, not one in a hundred: a read waits for no upstream.
+slowest=$(sort -n "$dir/times" | tail -1)
+awk -v most="$read_ms_max" -v slowest="$slowest" \
+    '$1 != 200 { bad++ } END { exit bad > 0 || slowest * 1000 >= most }' "$dir/reads" ||
     { echo 'upstreams: a read failed, or they took too long' >&2; exit 1; }

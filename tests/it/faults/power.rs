@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
+use ron_ledger::client::Format;
 
 use super::calls::{Call, Event, events};
 use super::disk::Disk;
@@ -38,7 +39,8 @@ async fn live(keys: &Keys, requests: usize, told: &mut Told, seed: u64) -> (Stri
     let settings = [&PATIENT[..], &[("derived.flush_entries", "40")]].concat();
     let mut node = Daemon::spawn_by(command, keys, "macronode", &settings);
     node.await_line("ready=1");
-    let client = node.client(&keys.master());
+    // The recorded answers are read as text.
+    let client = node.client(&keys.master()).with_format(Format::Json);
     for request in workload(seed).take(requests) {
         told.send(&client, &request).await.unwrap();
     }
