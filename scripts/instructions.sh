@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 export LC_ALL=C
 
 baseline=benches/instructions.txt
-command -v valgrind >/dev/null || { echo "valgrind is missing: scripts/setup.sh bench" >&2; exit 1; }
+command -v valgrind >/dev/null || { echo "valgrind is missing: scripts/setup.sh --checks" >&2; exit 1; }
 program=$(${CARGO:-cargo} bench --locked --bench instructions --no-run --message-format json |
     sed -n 's/.*"executable":"\([^"]*instructions-[^"]*\)".*/\1/p' | tail -n 1)
 counts=$(mktemp)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Finds what the build needs (Rust, a C++ compiler and libclang for RocksDB) and, on Debian and
 # Ubuntu, installs the last two where it may. Does nothing when all is there; changes no settings.
-# With --checks also what only checks need: systemd-analyze, on Debian and Ubuntu.
+# With --checks also what only checks need: systemd-analyze, promtool and valgrind, on Debian and Ubuntu.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -86,6 +86,7 @@ has_cxx || missing+=(g++)
 if [ "${1:-}" = --checks ] && command -v apt-get >/dev/null; then
     command -v systemd-analyze >/dev/null || missing+=(systemd)
     command -v promtool >/dev/null || missing+=(prometheus)
+    command -v valgrind >/dev/null || missing+=(valgrind)
 fi
 [ "${#missing[@]}" -eq 0 ] && exit 0
 install_packages "${missing[@]}"
