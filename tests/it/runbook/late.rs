@@ -269,7 +269,8 @@ fn restore() -> Vec<Step> {
                 sandbox.must("cp -a /var/lib/ron-ledger before-2 && cp /etc/ron/ledger.toml before-2.toml");
                 hooks::another_name(sandbox);
             }),
-        serves(
+        // Ends by itself.
+        ends(
             "runuser -u ron-ledger -- ron-ledgerd --config /etc/ron/ledger.toml --new-origin",
             "parent",
         )
