@@ -70,6 +70,9 @@ pub enum ImportError {
 ///
 /// # Errors
 /// [`ImportError`].
+///
+/// # Panics
+/// Never: the report of a verified export has a hash.
 pub(super) fn fill(
     engine: &Arc<dyn Engine>,
     genesis: &Genesis,
@@ -78,7 +81,7 @@ pub(super) fn fill(
     vkey: &VerifierKey,
 ) -> Result<(), ImportError> {
     let report = verified(&import.export, vkey)?;
-    let Some(hash) = report.hash else { return Ok(()) };
+    let hash = report.hash.expect("what was verified has a header, which names its hash");
     let original = Genesis { hash, origin: report.origin.clone(), ..genesis.clone() };
     let mut follower = Follower::open(Arc::clone(engine), Some(original), None, options)?;
     let mut waiting = Vec::with_capacity(AT_ONCE);
