@@ -23,7 +23,7 @@ use ron_ledger::ledger::encode::{ENTRY_MAX_BYTES, decode, encode};
 use ron_ledger::ledger::entry::Sequenced;
 use ron_ledger::ledger::idempotency::IdemDigest;
 use ron_ledger::ledger::names::Asset;
-use ron_ledger::ledger::reason::Reason;
+use ron_ledger::ledger::reason::{Reason, Reject};
 
 /// Of the keys behind the seeds; they are used nowhere else.
 pub const SEED: [u8; 32] = [7; 32];
@@ -43,12 +43,7 @@ pub fn ingest(body: &[u8]) {
     let rules = Rules { default_asset: &asset, batch_max_entries: BATCH_MAX };
     let parsed = match parse(body, &rules) {
         Ok(parsed) => parsed,
-        Err(reject) => {
-            assert!(matches!(reject.reason, Reason::UnknownKind | Reason::TooLarge));
-            assert!(reject.details.len() <= DETAILS_BYTES_MAX, "{}", reject.details.len());
-            assert!(!reject.details.contains(char::is_control), "{:?}", reject.details);
-            return;
-        }
+        Err(reject) => return is_answerable(&reject),
     };
     let json: serde_json::Value = serde_json::from_slice(body).expect("JSON");
     let batch = json["batch"].as_array().expect("a batch");
@@ -60,6 +55,13 @@ pub fn ingest(body: &[u8]) {
         let sequenced = Sequenced { seq, linked: parsed.atomic, entry };
         assert_eq!(decode(&encode(&sequenced)), Ok(sequenced));
     }
+}
+
+/// What a client is told of a body that is not taken is short, and fit to be shown.
+fn is_answerable(reject: &Reject) {
+    assert!(matches!(reject.reason, Reason::UnknownKind | Reason::TooLarge));
+    assert!(reject.details.len() <= DETAILS_BYTES_MAX, "{}", reject.details.len());
+    assert!(!reject.details.contains(char::is_control), "{:?}", reject.details);
 }
 
 /// Whether a body is taken.
@@ -75,12 +77,7 @@ pub fn batch(body: &[u8]) {
     let rules = Rules { default_asset: &asset, batch_max_entries: BATCH_MAX };
     let parsed = match parse_binary(body, &rules) {
         Ok(parsed) => parsed,
-        Err(reject) => {
-            assert!(matches!(reject.reason, Reason::UnknownKind | Reason::TooLarge));
-            assert!(reject.details.len() <= DETAILS_BYTES_MAX, "{}", reject.details.len());
-            assert!(!reject.details.contains(char::is_control), "{:?}", reject.details);
-            return;
-        }
+        Err(reject) => return is_answerable(&reject),
     };
     assert!((1..=BATCH_MAX).contains(&parsed.entries.len()));
     let idem_id = parsed.entries[0].idem_id.as_ref().map(|id| id.to_string().into());

@@ -30,7 +30,6 @@ use crate::storage::files::read_bounded;
 use crate::storage::genesis::{Genesis, Parent};
 use crate::storage::store::{RecoverError, Store, StoreOptions};
 use crate::storage::upgrade::{UpgradeError, upgrade};
-use crate::storage::writer::Lag;
 use crate::telemetry::Metrics;
 
 /// The folder of signed checkpoints in a data directory.
@@ -183,7 +182,7 @@ pub(super) fn open_importing(config: &Config, import: &Import) -> Result<Pipelin
     let wrong = |why| OpenError::ImportKey { given: import.vkey.clone(), why };
     let vkey = verifier_key(&import.vkey).map_err(wrong)?;
     open_around(config, None, Probe::none(), |engine, genesis| {
-        import::fill(&engine, genesis, store_options(config), import, &vkey)?;
+        import::fill(&engine, genesis, StoreOptions::from(&config.derived), import, &vkey)?;
         Ok(engine)
     })
 }
@@ -299,7 +298,7 @@ pub(super) fn start(
         services: services(&config.upstream)?,
         archive,
         follow,
-        store: Arc::new(Store::open(engine, genesis, store_options(config))?),
+        store: Arc::new(Store::open(engine, genesis, StoreOptions::from(&config.derived))?),
         signed: Arc::new(signed),
         capabilities,
         revoked_file,
@@ -309,12 +308,6 @@ pub(super) fn start(
         probe,
     };
     Ok(Pipeline::start(parts, &Settings::of(config))?)
-}
-
-fn store_options(config: &Config) -> StoreOptions {
-    let derived = &config.derived;
-    let lag = Lag { flush: derived.flush_entries, max: derived.max_lag_entries };
-    StoreOptions { filter_bytes: derived.filter_bytes, lag }
 }
 
 /// A key that is given as text or in a file.
@@ -386,15 +379,7 @@ pub(super) fn memory_engine(config: &Config) -> Arc<dyn Engine> {
 #[cfg(feature = "rocks")]
 fn durable_engine(config: &Config) -> Result<Arc<dyn Engine>, OpenError> {
     use crate::storage::engine::{RocksEngine, RocksOptions};
-    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-    let rocks = &config.rocksdb;
-    let options = RocksOptions {
-        block_cache_bytes: size(rocks.block_cache_bytes),
-        write_buffer_bytes: size(rocks.write_buffer_bytes),
-        background_jobs: rocks.background_jobs,
-        open_files_max: u16::try_from(rocks.open_files_max).unwrap_or(u16::MAX),
-        ..RocksOptions::default()
-    };
+    let options = RocksOptions::from(&config.rocksdb);
     Ok(Arc::new(RocksEngine::open(&config.node.data_dir, &options)?))
 }
 

@@ -11,6 +11,7 @@ use super::reader::Reader;
 use super::recovery::{self, Recovered, recover};
 use super::view::Shared;
 use super::writer::{Lag, Writer};
+use crate::config::DerivedConfig;
 
 pub use super::recovery::{Anchor, RecoverError};
 
@@ -23,6 +24,13 @@ pub struct StoreOptions {
     pub filter_bytes: u64,
     /// The bounds of derived data's lag.
     pub lag: Lag,
+}
+
+impl From<&DerivedConfig> for StoreOptions {
+    fn from(config: &DerivedConfig) -> Self {
+        let lag = Lag { flush: config.flush_entries, max: config.max_lag_entries };
+        StoreOptions { filter_bytes: config.filter_bytes, lag }
+    }
 }
 
 /// An open ledger: where a writer comes from, one at a time.

@@ -28,7 +28,6 @@ use crate::storage::drive::{DriveError, Driven, blocks_only, complete, same_puts
 use crate::storage::engine::{Engine, Recording, StoreError};
 use crate::storage::genesis::Genesis;
 use crate::storage::store::StoreOptions;
-use crate::storage::writer::Lag;
 
 /// The longest time of a group that is told apart, in microseconds.
 const GROUP_US_MAX: u64 = 600_000_000;
@@ -215,9 +214,7 @@ impl<'a> Site<'a> {
     }
 
     fn options(&self) -> StoreOptions {
-        let derived = &self.config.derived;
-        let lag = Lag { flush: derived.flush_entries, max: derived.max_lag_entries };
-        StoreOptions { filter_bytes: derived.filter_bytes, lag }
+        StoreOptions::from(&self.config.derived)
     }
 
     /// Works on an empty store, which is removed afterwards.
@@ -265,15 +262,7 @@ impl Drop for Site<'_> {
 #[cfg(feature = "rocks")]
 fn engine(dir: &Path, config: &Config) -> Result<Arc<dyn Engine>, StoreError> {
     use crate::storage::engine::{RocksEngine, RocksOptions};
-    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-    let rocks = &config.rocksdb;
-    let options = RocksOptions {
-        block_cache_bytes: size(rocks.block_cache_bytes),
-        write_buffer_bytes: size(rocks.write_buffer_bytes),
-        background_jobs: rocks.background_jobs,
-        open_files_max: u16::try_from(rocks.open_files_max).unwrap_or(u16::MAX),
-        ..RocksOptions::default()
-    };
+    let options = RocksOptions::from(&config.rocksdb);
     Ok(Arc::new(RocksEngine::open(dir, &options)?))
 }
 

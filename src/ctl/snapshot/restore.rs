@@ -16,7 +16,6 @@ use crate::ctl::{CtlError, Exit};
 use crate::storage::engine::{Engine, StoreError};
 use crate::storage::files::read_bounded;
 use crate::storage::store::StoreOptions;
-use crate::storage::writer::Lag;
 
 /// Make a data directory of a snapshot, of an archive, or of a snapshot and what the archive has after it
 ///
@@ -79,9 +78,7 @@ pub(super) async fn run(args: RestoreArgs, context: &Context) -> Result<(), CtlE
         }
         (None, None) => Until::Latest,
     };
-    let derived = load_config(None)?.config.derived;
-    let lag = Lag { flush: derived.flush_entries, max: derived.max_lag_entries };
-    let options = StoreOptions { filter_bytes: derived.filter_bytes, lag };
+    let options = StoreOptions::from(&load_config(None)?.config.derived);
     let bar = context.ui.bytes(0);
     let done = |more, total| {
         bar.set_length(total);

@@ -7,6 +7,7 @@ use rocksdb::{
 
 use super::super::{DerivedFamily, TruthFamily};
 use super::figures::counting;
+use crate::config::RocksConfig;
 
 /// What an operator may set. Memory is bounded by `block_cache_bytes` + `write_buffer_bytes`, plus a
 /// few kilobytes for each of `open_files_max` files.
@@ -38,6 +39,19 @@ impl Default for RocksOptions {
             background_bytes_per_second_max: None,
             open_files_max: 512,
             disk_bytes_free_min: 256 << 20,
+        }
+    }
+}
+
+impl From<&RocksConfig> for RocksOptions {
+    fn from(config: &RocksConfig) -> Self {
+        let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        Self {
+            block_cache_bytes: size(config.block_cache_bytes),
+            write_buffer_bytes: size(config.write_buffer_bytes),
+            background_jobs: config.background_jobs,
+            open_files_max: u16::try_from(config.open_files_max).unwrap_or(u16::MAX),
+            ..Self::default()
         }
     }
 }
