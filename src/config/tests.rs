@@ -240,8 +240,8 @@ fn broken_relations_blame_their_key() {
     check(&[("rates.tls", "1000001")], &["rates.tls"]);
     check(&[("concurrency.prevalidators", "65")], &["concurrency.prevalidators"]);
     check(&[("queues.prevalidator", "1")], &["queues.prevalidator"]);
-    check(&[("commit.batch_max_entries", "148744")], &[]);
-    check(&[("commit.batch_max_entries", "148745")], &["derived.max_lag_entries"]);
+    check(&[("commit.batch_max_entries", "398744")], &[]);
+    check(&[("commit.batch_max_entries", "398745")], &["derived.max_lag_entries"]);
     check(&[("limits.request_deadline", "3s")], &["limits.request_deadline"]);
     check(&[("publish.min_interval", "1s")], &["publish.min_interval"]);
     check(&[("supervision.backoff_min", "3s")], &["supervision.backoff_max"]);

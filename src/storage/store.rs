@@ -133,7 +133,7 @@ impl Store {
             genesis: &self.shared.genesis,
             signed,
             filter_bytes: self.options.filter_bytes,
-            lag: self.options.lag,
+            lag: self.options.lag.of(self.shared.durability()),
             stop: &self.stop,
             readers: &self.shared,
             remade: &self.remade,

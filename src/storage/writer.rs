@@ -36,6 +36,9 @@ const ENTRY_COST_BYTES: u64 = 1536;
 /// takes. What it lacks at the next start is read from the log: about a second for a million entries.
 const FILTER_BYTES_PER_ENTRY: u64 = 160;
 
+/// The largest layer of an engine in memory, in entries.
+const FLUSH_IN_MEMORY_MAX: u64 = 50_000;
+
 /// How long a follower waits for derived data to catch up.
 const FOLLOW_WAIT: Duration = Duration::from_secs(60);
 
@@ -87,6 +90,17 @@ pub struct Lag {
     pub flush: u64,
     /// With so many not flushed, writes wait.
     pub max: u64,
+}
+
+impl Lag {
+    /// On disk a large layer pays: each flush makes a file of each family, which is compacted. In memory
+    /// it would only be taken off what the ledger may grow to.
+    pub(super) fn of(self, durability: Durability) -> Self {
+        match durability {
+            Durability::Memory => Lag { flush: self.flush.min(FLUSH_IN_MEMORY_MAX), ..self },
+            _ => self,
+        }
+    }
 }
 
 /// The only owner of the right to write. Not `Clone`, by intent.
