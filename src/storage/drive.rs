@@ -34,6 +34,8 @@ pub struct Driven {
     pub groups: Vec<Duration>,
     /// Entries in the ledger, those that it made itself among them; 0 where nobody counts them.
     pub entries: u64,
+    /// Of the canonical forms of those entries; 0 likewise.
+    pub canonical_bytes: u64,
     /// From the first group to the commit of the last one.
     pub to_commit: Duration,
     /// Until all derived data was written and flushed as well.
@@ -78,8 +80,9 @@ pub fn complete(
     let started = Instant::now();
     for requests in groups {
         let begun = Instant::now();
-        let entries = commit(&mut writer, requests)?;
+        let (entries, bytes) = commit(&mut writer, requests)?;
         driven.groups.push(begun.elapsed());
+        driven.canonical_bytes += bytes;
         progress(entries);
     }
     driven.to_commit = started.elapsed();
@@ -91,17 +94,19 @@ pub fn complete(
     Ok(driven)
 }
 
-fn commit(writer: &mut Writer, requests: &[Request]) -> Result<u64, DriveError> {
+/// How many entries were asked for, and how long the canonical forms of those committed are.
+fn commit(writer: &mut Writer, requests: &[Request]) -> Result<(u64, u64), DriveError> {
     let requests: Vec<&Request> = requests.iter().collect();
     let entries = requests.iter().map(|request| request.items.len() as u64).sum();
     writer.make_room(entries, Instant::now() + PATIENCE)?;
     let group = Group { requests: &requests, now: writer.next_time(NOW), expire_max: 0 };
     let mut prepared = writer.prepare(&group)?;
+    let bytes = prepared.canonical_bytes();
     if !prepared.is_empty() {
         let written = writer.write(&mut prepared)?;
         writer.apply(prepared, written);
     }
-    Ok(entries)
+    Ok((entries, bytes))
 }
 
 /// Writes a journal again, to an empty engine: the same batches of truth, and those of derived data

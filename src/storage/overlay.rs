@@ -7,10 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::block::Fresh;
 use super::codec::Head;
 use super::filter::Filter;
 use crate::accumulator::TileId;
-use crate::ledger::entry::{EntryId, Millis};
+use crate::ledger::entry::{EntryId, Millis, Seq};
 use crate::ledger::names::AccountKey;
 use crate::ledger::state::{Delta, HoldState};
 
@@ -23,6 +24,9 @@ pub(super) struct Layer {
     /// True: the hold is open and waits for its time. False: it does no longer.
     pub(super) due: BTreeMap<(Millis, EntryId), bool>,
     pub(super) tiles: BTreeMap<TileId, Vec<u8>>,
+    /// By the first entry of each. Truth has them too: what is reversed is young more often than not, and
+    /// found here at once.
+    blocks: BTreeMap<Seq, Fresh>,
     pub(super) entries: u64,
     /// The height that the layer brings derived data to.
     pub(super) height: u64,
@@ -31,7 +35,14 @@ pub(super) struct Layer {
 }
 
 impl Layer {
-    pub(super) fn take_in(&mut self, delta: Delta, tiles: Vec<(TileId, Vec<u8>)>, entries: u64) {
+    pub(super) fn take_in(
+        &mut self,
+        delta: Delta,
+        tiles: Vec<(TileId, Vec<u8>)>,
+        block: Fresh,
+        entries: u64,
+    ) {
+        self.blocks.insert(self.height + 1, block);
         for key in delta.accounts.keys() {
             if !self.delta.accounts.contains_key(key) {
                 self.account_keys.insert(key.clone());
@@ -46,6 +57,14 @@ impl Layer {
         self.tiles.extend(tiles);
         self.entries += entries;
         self.height += entries;
+    }
+}
+
+impl Layer {
+    /// The canonical form of an entry of this layer.
+    pub(super) fn form(&self, seq: Seq) -> Option<&[u8]> {
+        let (first, block) = self.blocks.range(..=seq).next_back()?;
+        block.form(usize::try_from(seq - first).ok()?)
     }
 }
 

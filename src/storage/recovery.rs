@@ -350,7 +350,7 @@ fn plan_block(writer: &Writer, block: &Block) -> Result<Prepared, RecoverError> 
     let prepared = writer.prepare(&group)?;
     let all_new =
         prepared.plan.outcomes.iter().flatten().all(|o| matches!(o, Outcome::Committed(_)));
-    match all_new && prepared.block == block.bytes() {
+    match all_new && prepared.block.bytes == block.bytes() {
         true => Ok(prepared),
         false => Err(RecoverError::Mismatch { what: "a replayed group", size: block.first }),
     }

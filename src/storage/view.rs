@@ -135,6 +135,23 @@ impl Shared {
     /// The entries at these seqs, which must lie within the ledger. Of a block no more is copied than the
     /// entry that is asked for.
     pub(super) fn entries_at(&self, seqs: &[Seq]) -> Result<Vec<Entry>, ReadError> {
+        let overlay = self.overlay.read();
+        let form = |seq| overlay.layers().find_map(|layer| layer.form(seq));
+        let young = |seq: &Seq| form(*seq).and_then(|form| decode(form).ok());
+        let mut entries: Vec<_> = seqs.iter().map(|seq| young(seq).map(|one| one.entry)).collect();
+        drop(overlay);
+        let missing: Vec<usize> = (0..seqs.len()).filter(|&at| entries[at].is_none()).collect();
+        let asked: Vec<Seq> = missing.iter().map(|&at| seqs[at]).collect();
+        for (at, entry) in missing.into_iter().zip(self.stored_entries_at(&asked)?) {
+            entries[at] = Some(entry);
+        }
+        Ok(entries.into_iter().flatten().collect())
+    }
+
+    fn stored_entries_at(&self, seqs: &[Seq]) -> Result<Vec<Entry>, ReadError> {
+        if seqs.is_empty() {
+            return Ok(Vec::new());
+        }
         let keys: Vec<_> = seqs.iter().map(|seq| codec::seq_key(*seq)).collect();
         let mut found = Vec::with_capacity(seqs.len());
         self.engine.truth_each_at_or_before(TruthFamily::Blocks, &keys, &mut |at, item| {

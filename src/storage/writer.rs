@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::block::BlockBuilder;
+use super::block::{BlockBuilder, Fresh, framed_bytes};
 use super::codec::{self, Head};
 use super::engine::{
     CommitError, Durability, NoRoom, Resource, StoreError, TruthBatch, TruthFamily,
@@ -68,13 +68,18 @@ pub struct Prepared {
     head: Head,
     tiles: Tiles,
     touched: Vec<(TileId, Vec<u8>)>,
-    pub(super) block: Vec<u8>,
+    pub(super) block: Fresh,
 }
 
 impl Prepared {
     /// Nothing to write: all entries were refused or replayed, and no hold was due.
     pub fn is_empty(&self) -> bool {
         self.plan.entries_count() == 0
+    }
+
+    /// Of its entries' canonical forms together, while it is not written.
+    pub(super) fn canonical_bytes(&self) -> u64 {
+        framed_bytes(&self.block.bytes, self.plan.entries_count())
     }
 
     /// The root after the group.
@@ -175,7 +180,8 @@ impl Writer {
             .map(|(seq, linked, entry)| algo.leaf(block.push(seq, linked, entry)));
         let touched = tiles.append(leaves);
         let head = Head { seq: tiles.size(), root: tiles.root(), time: group.now };
-        Ok(Prepared { plan, head, tiles, touched, block: block.into_bytes() })
+        let (bytes, starts) = block.into_parts();
+        Ok(Prepared { plan, head, tiles, touched, block: Fresh { bytes, starts } })
     }
 
     /// The commit point: one atomic batch, fsynced when this returns `Ok`. A crash inside of it
@@ -184,9 +190,11 @@ impl Writer {
     /// # Errors
     /// [`CommitError`], sorted by what is then known of the disk.
     pub fn write(&mut self, prepared: &mut Prepared) -> Result<Written, CommitError> {
-        let block = std::mem::take(&mut prepared.block);
+        let block = std::mem::take(&mut prepared.block.bytes);
         let batch = truth_batch(prepared.plan.first_seq, block, &prepared.head);
         self.shared.engine.commit(&batch)?;
+        // It was lent.
+        prepared.block.bytes = batch.into_value();
         Ok(Written(()))
     }
 
@@ -226,7 +234,7 @@ impl Writer {
     }
 
     fn take_in(&mut self, prepared: Prepared) -> Durable<Head> {
-        let Prepared { plan, head, tiles, touched, .. } = prepared;
+        let Prepared { plan, head, tiles, touched, block } = prepared;
         let entries = plan.entries_count() as u64;
         if let Some(filter) = &mut self.filter {
             plan.delta.ids.keys().for_each(|id| filter.insert(id.as_bytes()));
@@ -234,7 +242,7 @@ impl Writer {
         }
         self.tiles = tiles;
         let mut overlay = self.shared.overlay.write();
-        overlay.active.take_in(plan.delta, touched, entries);
+        overlay.active.take_in(plan.delta, touched, block, entries);
         overlay.head = head;
         drop(overlay);
         Durable::new(head)

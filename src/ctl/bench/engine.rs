@@ -76,6 +76,18 @@ struct Arm {
     disk: Option<Disk>,
     /// Of tables alone.
     disk_bytes_per_entry: Option<f64>,
+    /// What is left of it once nothing is to be merged any more; of the complete way.
+    at_rest: Option<AtRest>,
+}
+
+/// Tables after a full compaction, beside what they are about.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct AtRest {
+    table_bytes: u64,
+    /// The canonical forms of all entries, as they are hashed.
+    canonical_bytes: u64,
+    /// The one by the other: blocks, roots, balances, holds, indexes, tiles and the filter.
+    of_canonical: f64,
 }
 
 /// Decides, hashes and writes.
@@ -244,9 +256,21 @@ impl<'a> Site<'a> {
             let cpu_seconds = process::own_cpu_seconds() - before;
             let disk = kept.directory().and_then(|dir| Disk::of(dir).ok());
             let entries = entries.unwrap_or(driven.entries);
-            let arm = Arm::of(name, entries, &driven, cpu_seconds, disk);
+            let mut arm = Arm::of(name, entries, &driven, cpu_seconds, disk);
+            arm.at_rest = AtRest::of(&*kept, driven.canonical_bytes)?;
             Ok((arm, entries, kept.durability().as_str()))
         })
+    }
+}
+
+impl AtRest {
+    /// `None` where nothing is on a disk, or nobody has counted what is there.
+    fn of(engine: &dyn Engine, canonical_bytes: u64) -> Result<Option<Self>, StoreError> {
+        let Some(dir) = engine.directory().filter(|_| canonical_bytes > 0) else { return Ok(None) };
+        engine.compact()?;
+        let Ok(Disk { table_bytes, .. }) = Disk::of(dir) else { return Ok(None) };
+        let of_canonical = table_bytes as f64 / canonical_bytes as f64;
+        Ok(Some(AtRest { table_bytes, canonical_bytes, of_canonical }))
     }
 }
 
@@ -296,6 +320,7 @@ impl Arm {
             group_ms: Quantiles::of(&groups_us),
             cpu_seconds,
             disk,
+            at_rest: None,
             disk_bytes_per_entry: disk.map(|disk| disk.table_bytes as f64 / entries.max(1) as f64),
         }
     }
@@ -325,6 +350,14 @@ impl Report {
                 let (tables, logs) = (mib(disk.table_bytes), mib(disk.log_bytes));
                 let text = format!("{each:.0} bytes an entry; {tables:.1} MiB; {logs:.1} MiB");
                 row("  on disk: tables; logs", text);
+            }
+            if let Some(AtRest { table_bytes, canonical_bytes, of_canonical }) = arm.at_rest {
+                let of = |bytes| bytes as f64 / (*entries).max(1) as f64;
+                let (tables, canonical) = (of(table_bytes), of(canonical_bytes));
+                let text = format!(
+                    "{tables:.0} bytes an entry, {of_canonical:.2} of {canonical:.0} canonical"
+                );
+                row("  once compacted", text);
             }
         }
         if let Some(Ratios { of_same_puts, of_blocks_only }) = self.ratios {

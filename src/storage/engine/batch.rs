@@ -113,6 +113,11 @@ impl TruthBatch {
         self.puts.push((family, key.into(), value.into()));
     }
 
+    /// Takes the value of the first put back; nothing, when there is none.
+    pub fn into_value(self) -> Vec<u8> {
+        self.puts.into_iter().next().map(|(_, _, value)| value).unwrap_or_default()
+    }
+
     /// The puts, in the order in which they were added.
     pub fn puts(&self) -> &[(TruthFamily, Vec<u8>, Vec<u8>)] {
         &self.puts

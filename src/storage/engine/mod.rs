@@ -224,6 +224,15 @@ pub trait Engine: Send + Sync + 'static {
     /// caller writes it again.
     fn derived_flush(&self) -> Result<(), StoreError>;
 
+    /// Merges the tables of all families, so that what is on the disk is what a store takes at rest.
+    /// Nothing changes for readers. An engine without tables has nothing to do.
+    ///
+    /// # Errors
+    /// [`StoreError::Backend`].
+    fn compact(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Empties all derived families for a rebuild from truth, durably and all at once.
     ///
     /// Nothing else may write derived data meanwhile.

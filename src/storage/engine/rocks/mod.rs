@@ -287,6 +287,21 @@ impl Engine for RocksEngine {
         })
     }
 
+    fn compact(&self) -> Result<(), StoreError> {
+        for family in TruthFamily::ALL {
+            let family = self.truth_family(family);
+            self.truth.flush_cf(family).map_err(backend("flush"))?;
+            self.truth.compact_range_cf(family, None::<&[u8]>, None::<&[u8]>);
+        }
+        self.derived_flush()?;
+        self.derived.read(|db| {
+            for family in DerivedFamily::ALL {
+                db.compact_range_cf(handle(db, family), None::<&[u8]>, None::<&[u8]>);
+            }
+            Ok(())
+        })
+    }
+
     fn derived_flush(&self) -> Result<(), StoreError> {
         self.derived.flush(|db| {
             let families = DerivedFamily::ALL.map(|family| handle(db, family));
