@@ -1,8 +1,9 @@
 //! How the two RocksDB instances are set up, each setting with its reason.
 
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, LogLevel, Options,
-    WriteBufferManager, WriteOptions, statistics::StatsLevel,
+    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompactionStyle,
+    DBCompressionType, LogLevel, Options, UniversalCompactOptions, WriteBufferManager,
+    WriteOptions, statistics::StatsLevel,
 };
 
 use super::super::{DerivedFamily, TruthFamily};
@@ -183,6 +184,14 @@ pub(super) fn derived_families(shared: &Shared) -> Vec<ColumnFamilyDescriptor> {
         if matches!(family, Accounts | Ids | Idem | Holds) {
             tables.set_bloom_filter(10.0, false);
             tables.set_optimize_filters_for_memory(true);
+            // In parts: the filter of a large file is larger than a shard of the cache, which would read
+            // all of it again for each question.
+            tables.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+            tables.set_partition_filters(true);
+            tables.set_metadata_block_size(16 << 10);
+        }
+        if matches!(family, Ids | Idem) {
+            merge_rarely(&mut options);
         }
         options.set_block_based_table_factory(&tables);
         ColumnFamilyDescriptor::new(family.name(), options)
@@ -197,6 +206,23 @@ fn family_options(buffers: &WriteBufferManager, compression: DBCompressionType) 
     options.set_max_write_buffer_number(2);
     options.set_compression_type(compression);
     options
+}
+
+/// For random keys that are hardly ever asked for when they are not there (the never-seen filter sees to
+/// that). By levels, each merge would write a level that is ten times as large anew; by size, runs of one
+/// size are merged once there are many, and an entry is written two or three times in all.
+fn merge_rarely(options: &mut Options) {
+    const RUNS_MAX: i32 = 16;
+    let mut universal = UniversalCompactOptions::default();
+    // Of the largest run: what the others may take beside it.
+    universal.set_max_size_amplification_percent(100);
+    options.set_compaction_style(DBCompactionStyle::Universal);
+    options.set_universal_compaction_options(&universal);
+    options.set_level_zero_file_num_compaction_trigger(RUNS_MAX);
+    options.set_level_zero_slowdown_writes_trigger(2 * RUNS_MAX);
+    options.set_level_zero_stop_writes_trigger(3 * RUNS_MAX);
+    // What stands behind a random key is small numbers.
+    options.set_bottommost_compression_type(DBCompressionType::Lz4);
 }
 
 fn tables(shared: &Shared) -> BlockBasedOptions {
