@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Measures latency under a load that lasts: how much a node carries, reads of each kind at that load, then
+# half of it by a constant schedule for some minutes, beside a probe of the bare disk.
+#
+#   scripts/steady.sh [SECONDS]                   300 by default
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/node.sh
+
+seconds=${1:-300} batch=16
+load=(--quiet bench --connections 64 --batch "$batch" --zipf 0.5)
+settings macronode
+start
+printf 'sustained:\n'
+ctl "${load[@]}" --pid "$daemon" --entries 1000000 | tee "$dir/sustained"
+rate=$(awk '$1 == "requests/s" { printf "%d", $2 / 2 }' "$dir/sustained")
+
+printf '\nreads at that load, ms:\n'
+ctl_start "${load[@]}" --entries 3000000 --seed 5000
+client=$!
+# The requests are made before the first is sent.
+sleep 12
+scripts/probe.py reads "$url" "$dir/token" 8
+wait "$client"
+
+printf '\nhalf of it, %d requests/s, for %d s:\n' "$rate" "$seconds"
+scripts/probe.py fsync "$dir" "$seconds" >"$dir/probe" &
+probe=$!
+ctl "${load[@]}" --pid "$daemon" --data-dir "$dir/data" --rate "$rate" --duration "${seconds}s" --seed 100000
+wait "$probe"
+printf '\nthe disk beside it, ms:\n'
+cat "$dir/probe"
