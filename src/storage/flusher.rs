@@ -1,7 +1,6 @@
 //! Brings frozen layers to the engine in the background, so that a commit never waits for it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -24,14 +23,23 @@ const RETRY_PAUSE: Duration = Duration::from_millis(500);
 pub(super) struct Flusher {
     layers: Option<SyncSender<Arc<Layer>>>,
     thread: Option<JoinHandle<()>>,
-    stop: Arc<AtomicBool>,
-    flushed: Arc<Flushed>,
+    turns: Arc<Turns>,
 }
 
+/// What the two sides wait for: the next flush, and the end.
 #[derive(Default)]
-struct Flushed {
-    lock: Mutex<()>,
-    one_more: Condvar,
+struct Turns {
+    ended: Mutex<bool>,
+    turned: Condvar,
+}
+
+impl Turns {
+    /// Waits for the end, and says whether it has come; an orderly stop has no time for a pause.
+    fn ended_within(&self, pause: Duration) -> bool {
+        let mut ended = self.ended.lock();
+        self.turned.wait_while_for(&mut ended, |ended| !*ended, pause);
+        *ended
+    }
 }
 
 impl Flusher {
@@ -39,13 +47,12 @@ impl Flusher {
     /// When the system gives no thread.
     pub(super) fn start(shared: Arc<Shared>) -> std::io::Result<Self> {
         let (layers, queue) = sync_channel(1);
-        let stop = Arc::new(AtomicBool::new(false));
-        let flushed = Arc::new(Flushed::default());
-        let (stopped, done) = (Arc::clone(&stop), Arc::clone(&flushed));
+        let turns = Arc::new(Turns::default());
+        let turned = Arc::clone(&turns);
         let thread = std::thread::Builder::new()
             .name("derived-flush".into())
-            .spawn(move || run(&shared, &queue, &stopped, &done))?;
-        Ok(Flusher { layers: Some(layers), thread: Some(thread), stop, flushed })
+            .spawn(move || run(&shared, &queue, &turned))?;
+        Ok(Flusher { layers: Some(layers), thread: Some(thread), turns })
     }
 
     /// Hands over the layer that was just frozen. There is room: no layer is frozen while another is.
@@ -59,12 +66,12 @@ impl Flusher {
 
     /// Waits until `enough` holds, or until `deadline`; it is asked again after each flush.
     pub(super) fn wait(&self, deadline: Instant, mut enough: impl FnMut() -> bool) -> bool {
-        let mut guard = self.flushed.lock.lock();
+        let mut guard = self.turns.ended.lock();
         loop {
             if enough() {
                 return true;
             }
-            if self.flushed.one_more.wait_until(&mut guard, deadline).timed_out() {
+            if self.turns.turned.wait_until(&mut guard, deadline).timed_out() {
                 return enough();
             }
         }
@@ -73,7 +80,8 @@ impl Flusher {
 
 impl Drop for Flusher {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Release);
+        *self.turns.ended.lock() = true;
+        self.turns.turned.notify_all();
         self.layers = None;
         if let Some(thread) = self.thread.take() {
             // A panic in there was logged where it happened; truth has all of it.
@@ -82,12 +90,11 @@ impl Drop for Flusher {
     }
 }
 
-fn run(shared: &Shared, queue: &Receiver<Arc<Layer>>, stop: &AtomicBool, flushed: &Flushed) {
+fn run(shared: &Shared, queue: &Receiver<Arc<Layer>>, turns: &Turns) {
     while let Ok(layer) = queue.recv() {
         while let Err(error) = flush(shared, &layer) {
             tracing::error!(%error, height = layer.height, "derived data could not be flushed");
-            std::thread::sleep(RETRY_PAUSE);
-            if stop.load(Ordering::Acquire) {
+            if turns.ended_within(RETRY_PAUSE) {
                 return;
             }
         }
@@ -98,8 +105,8 @@ fn run(shared: &Shared, queue: &Receiver<Arc<Layer>>, stop: &AtomicBool, flushed
         }
         drop(overlay);
         drop(layer);
-        let _guard = flushed.lock.lock();
-        flushed.one_more.notify_all();
+        let _guard = turns.ended.lock();
+        turns.turned.notify_all();
     }
 }
 

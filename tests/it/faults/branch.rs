@@ -6,7 +6,7 @@ use ron_ledger::capability::SigningKey;
 use ron_ledger::client::workload::Spec;
 
 use super::sample::copy_dir;
-use crate::support::daemon::Daemon;
+use crate::support::daemon::{Daemon, PATIENT};
 use crate::support::keys::Keys;
 use crate::support::sending::{requests, send, spec};
 
@@ -35,11 +35,11 @@ async fn fill(daemon: &Daemon, keys: &Keys, seed: u64) -> u64 {
 async fn a_copy_that_is_too_old_goes_on_as_a_new_ledger_that_names_its_parent() {
     let keys = Keys::new();
     let (data, copy) = (keys.dir().join("data"), keys.dir().join("copy"));
-    let daemon = Daemon::start(&keys, "macronode", &[]);
+    let daemon = Daemon::start(&keys, "macronode", &PATIENT);
     let shared = fill(&daemon, &keys, 1).await;
     assert_eq!(daemon.stop().0, Some(0));
     copy_dir(&data, &copy);
-    let daemon = Daemon::start(&keys, "macronode", &[]);
+    let daemon = Daemon::start(&keys, "macronode", &PATIENT);
     assert!(fill(&daemon, &keys, 2).await > shared);
     assert_eq!(daemon.stop().0, Some(0));
     // The copy, and the newest note: nothing reaches it.
@@ -47,7 +47,7 @@ async fn a_copy_that_is_too_old_goes_on_as_a_new_ledger_that_names_its_parent() 
     std::fs::remove_dir_all(&data).unwrap();
     std::fs::rename(&copy, &data).unwrap();
     std::fs::write(data.join("signed/checkpoint"), note).unwrap();
-    let mut daemon = Daemon::spawn(&keys, "macronode", &[]);
+    let mut daemon = Daemon::spawn(&keys, "macronode", &PATIENT);
     daemon.await_line("roll_back");
     assert_eq!(daemon.stop().0, Some(0));
 

@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use super::truth::Truth;
-use crate::support::daemon::Daemon;
+use crate::support::daemon::{Daemon, PATIENT};
 use crate::support::keys::Keys;
 
 fn upgrade(keys: &Keys) -> (Option<i32>, String) {
@@ -23,7 +23,7 @@ fn another_schema_is_refused_with_the_way_out_and_never_upgraded_by_a_start() {
     let (code, said) = upgrade(&keys);
     assert!(code == Some(1) && said.contains("there is no ledger to upgrade"), "{said}");
     assert!(!data.exists(), "looking makes nothing");
-    assert_eq!(Daemon::start(&keys, "macronode", &[]).stop().0, Some(0));
+    assert_eq!(Daemon::start(&keys, "macronode", &PATIENT).stop().0, Some(0));
     let (code, said) = upgrade(&keys);
     assert!(code == Some(0) && said.contains("nothing to upgrade"), "{said}");
 
@@ -40,5 +40,5 @@ fn another_schema_is_refused_with_the_way_out_and_never_upgraded_by_a_start() {
         }
         Truth::open(&data).set_schema(schema, 1);
     }
-    assert_eq!(Daemon::start(&keys, "macronode", &[]).stop().0, Some(0));
+    assert_eq!(Daemon::start(&keys, "macronode", &PATIENT).stop().0, Some(0));
 }

@@ -12,14 +12,14 @@ use ron_ledger::audit::{
 use ron_ledger::client::Client;
 use ron_ledger::client::workload::Spec;
 
-use crate::support::daemon::Daemon;
+use crate::support::daemon::{Daemon, PATIENT};
 use crate::support::keys::Keys;
 use crate::support::picture::published;
 use crate::support::sending::{requests, send_all, spec};
 
 /// A node with so many entries of all kinds that are published.
 async fn filled(keys: &Keys, profile: &str, entries: usize) -> (Daemon, Client) {
-    let node = Daemon::start(keys, profile, &[]);
+    let node = Daemon::start(keys, profile, &PATIENT);
     let client = node.client(&keys.master());
     let workload = requests(Spec { invalid_share: 0.05, ..spec(entries, 11) }, 64);
     let fates = send_all(&client, workload).await;
@@ -184,7 +184,7 @@ mod stores {
         // What a kill leaves, with a log that no table has yet, and what an orderly stop leaves.
         node.kill();
         unchanged(&data, &key, &whole);
-        let node = Daemon::start(&keys, "macronode", &[]);
+        let node = Daemon::start(&keys, "macronode", &PATIENT);
         assert_eq!(node.stop().0, Some(0));
         let report = unchanged(&data, &key, &whole);
         assert!(report.checked.contains(&Check::Derived), "{report:?}");

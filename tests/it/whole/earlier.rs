@@ -22,7 +22,7 @@ use ron_ledger::ledger::names::AccountId;
 use ron_ledger::storage::genesis::SCHEMA;
 use serde::{Deserialize, Serialize};
 
-use crate::support::daemon::Daemon;
+use crate::support::daemon::{Daemon, PATIENT};
 use crate::support::entries::{entry, mint};
 use crate::support::keys::{Keys, now_ms};
 use crate::support::picture::Picture;
@@ -77,7 +77,7 @@ async fn the_store_of_every_schema_opens_and_goes_on() {
         let file = File::open(vectors().join(format!("store-{schema}.tar.zst"))).unwrap();
         tar::Archive::new(Unpacker::new(file).unwrap()).unpack(keys.dir()).unwrap();
         upgraded(&keys);
-        let daemon = Daemon::start(&keys, "macronode", &[]);
+        let daemon = Daemon::start(&keys, "macronode", &PATIENT);
         let client = daemon.client(&keys.master());
         let mut picture = Picture::take(&client).await;
         assert_eq!(Shown::of(&picture, schema, &shown.version), shown);
@@ -108,7 +108,7 @@ async fn make_the_store_of_this_schema() {
     let packed = vectors().join(format!("store-{SCHEMA}.tar.zst"));
     assert!(!packed.exists(), "a published store never changes");
     let keys = Keys::new();
-    let daemon = Daemon::start(&keys, "macronode", &[]);
+    let daemon = Daemon::start(&keys, "macronode", &PATIENT);
     let client = daemon.client(&keys.master());
     let load = Spec { invalid_share: 0.0, accounts: 8, ..spec(120, 1) };
     send_all(&client, requests(load, 8)).await;

@@ -6,7 +6,7 @@ use ron_ledger::client::{Client, ClientError};
 use ron_ledger::http::dto::{AnswerOut, RequestIn};
 use ron_ledger::ledger::entry::Entry;
 
-use crate::support::daemon::Daemon;
+use crate::support::daemon::{Daemon, PATIENT};
 use crate::support::entries::{mint, transfer};
 use crate::support::keys::Keys;
 use crate::support::picture::{Picture, published};
@@ -57,7 +57,7 @@ async fn a_macronode_goes_on_where_it_was() {
     let keys = Keys::new();
     let token = keys.master();
     let workload = || requests(Spec { invalid_share: 0.0, ..spec(3_000, 7) }, 100);
-    let node = Daemon::start(&keys, "macronode", &[]);
+    let node = Daemon::start(&keys, "macronode", &PATIENT);
     let client = node.client(&token);
     let first = send_all(&client, workload()).await;
     let before = Picture::take(&client).await;
@@ -65,7 +65,7 @@ async fn a_macronode_goes_on_where_it_was() {
     let note = client.checkpoint().await.unwrap();
     assert_eq!(node.stop().0, Some(0));
 
-    let node = Daemon::start(&keys, "macronode", &[]);
+    let node = Daemon::start(&keys, "macronode", &PATIENT);
     let client = node.client(&token);
     // At once, and no smaller than what was seen: the very same, as nothing has come since.
     assert_eq!(client.checkpoint().await.unwrap(), note);

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use ron_ledger::capability::SigningKey;
 
-use crate::support::daemon::Daemon;
+use crate::support::daemon::{Daemon, PATIENT};
 use crate::support::keys::Keys;
 
 /// Refused with this exit code, and with all of these texts in what it says.
@@ -20,7 +20,7 @@ fn check(keys: &Keys, more: &[(&str, &str)], code: i32, texts: &[&str]) -> Strin
 }
 
 fn made(keys: &Keys) {
-    assert_eq!(Daemon::start(keys, "macronode", &[]).stop().0, Some(0));
+    assert_eq!(Daemon::start(keys, "macronode", &PATIENT).stop().0, Some(0));
 }
 
 #[test]
