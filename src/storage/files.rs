@@ -215,7 +215,7 @@ fn gone(removed: io::Result<()>) -> io::Result<()> {
 /// ends, so no stale lock can remain. The file itself stays, empty.
 #[derive(Debug)]
 pub struct DirLock {
-    _file: File,
+    file: File,
 }
 
 impl DirLock {
@@ -257,10 +257,19 @@ impl DirLock {
         file: File,
     ) -> Result<Self, FileError> {
         match locked {
-            Ok(()) => Ok(Self { _file: file }),
+            Ok(()) => Ok(Self { file }),
             Err(TryLockError::WouldBlock) => Err(FileError::InUse { path: directory.into() }),
             Err(TryLockError::Error(source)) => Err(io_error("lock", path)(source)),
         }
+    }
+}
+
+impl Drop for DirLock {
+    /// Closing the file alone would leave the lock with a child that another thread has just forked, until
+    /// that child becomes its program.
+    fn drop(&mut self) {
+        // What it comes to, closing comes to as well.
+        let _ = self.file.unlock();
     }
 }
 
@@ -349,6 +358,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let first = DirLock::acquire(dir.path()).unwrap();
         assert!(matches!(DirLock::acquire(dir.path()), Err(FileError::InUse { .. })));
+        // What a child has of it that another thread forks.
+        let _copy = first.file.try_clone().unwrap();
         drop(first);
         DirLock::acquire(dir.path()).unwrap();
     }
