@@ -1,7 +1,7 @@
 # The everyday commands of the project. `make` lists them.
 .DEFAULT_GOAL := help
 .PHONY: help alerts dashboards run test verify-log sim sim-long kills-long model-deep flips power lint build bench audit-bench restart overload soak upstreams \
-	backup-drill doors fuzz fuzz-smoke deny advisories sbom release doc manuals install deb clean-dev interop
+	backup-drill doors growth bench-peers steady fuzz fuzz-smoke deny advisories sbom release doc manuals install deb clean-dev interop
 
 CARGO ?= cargo
 
@@ -63,6 +63,15 @@ build: ## build both programs
 bench: build ## measure the commit path step by step, then a node over HTTP
 	$(CARGO) bench --locked
 	scripts/bench.sh
+
+growth: build ## what size costs, random ids beside ordered ones: make growth ENTRIES=10000000 ACCOUNTS=10000
+	scripts/growth.sh $(or $(ENTRIES),10000000) $(or $(ACCOUNTS),10000)
+
+bench-peers: build ## the same transfers beside PostgreSQL, which is installed where it is missing
+	scripts/peers.sh $(or $(SECONDS),10)
+
+steady: build ## latency under half of the load that a node carries, and reads under all of it: make steady SECONDS=300
+	scripts/steady.sh $(or $(SECONDS),300)
 
 audit-bench: ## measure the offline verification of an export: make audit-bench ENTRIES=1000000
 	RON_AUDIT_ENTRIES=$(or $(ENTRIES),1000000) $(CARGO) bench --locked --bench audit

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Measures transfers beside PostgreSQL on one machine, both durable, in turns: PostgreSQL with a stored
-# procedure over its local socket and its own client, the ledger as JSON over HTTP with its own.
+# procedure over its local socket, its own client and as many connections as do it best; the ledger as JSON
+# over HTTP.
 #
 #   scripts/peers.sh [SECONDS]                    so long each of three rounds; 10 by default
 #
@@ -78,25 +79,56 @@ CREATE FUNCTION post(ids uuid[], debits int[], credits int[]) RETURNS bigint LAN
     )
     SELECT count(*) FROM paid
 \$\$;
+-- The same for a single one, which has nothing to add up.
+CREATE FUNCTION post_one(new_id uuid, new_debit int, new_credit int) RETURNS void LANGUAGE plpgsql AS \$\$
+BEGIN
+    INSERT INTO entries (id, debit, credit, amount) VALUES (new_id, new_debit, new_credit, 1)
+        ON CONFLICT (id) DO NOTHING;
+    IF NOT FOUND THEN RETURN; END IF;
+    IF new_debit < new_credit THEN
+        UPDATE accounts SET balance = balance - 1 WHERE id = new_debit;
+        UPDATE accounts SET balance = balance + 1 WHERE id = new_credit;
+    ELSE
+        UPDATE accounts SET balance = balance + 1 WHERE id = new_credit;
+        UPDATE accounts SET balance = balance - 1 WHERE id = new_debit;
+    END IF;
+END \$\$;
 ANALYZE;
 SQL
 }
 
 sql() { as_postgres "$bin/psql" -q -v ON_ERROR_STOP=1 -h "$dir/pg" -U postgres -d postgres; }
 
-# postgres SIZE: entries a second, of one transfer a row and SIZE rows a transaction.
-postgres() {
+# script SIZE: what pgbench sends, one transfer a row and SIZE rows a transaction.
+script() {
     local size=$1 n ids= debits= credits=
     : >"$dir/post.sql"
     for ((n = 0; n < size; n++)); do
         printf '\\set d%d random(1, %d)\n\\set c%d random(1, %d)\n' "$n" "$accounts" "$n" "$accounts" >>"$dir/post.sql"
         ids+=,'gen_random_uuid()' debits+=,:d$n credits+=,:c$n
     done
-    printf 'SELECT post(ARRAY[%s], ARRAY[%s]::int[], ARRAY[%s]::int[]);\n' "${ids#,}" "${debits#,}" "${credits#,}" >>"$dir/post.sql"
+    if [ "$size" = 1 ]; then
+        echo 'SELECT post_one(gen_random_uuid(), :d0, :c0);' >>"$dir/post.sql"
+    else
+        printf 'SELECT post(ARRAY[%s], ARRAY[%s]::int[], ARRAY[%s]::int[]);\n' \
+            "${ids#,}" "${debits#,}" "${credits#,}" >>"$dir/post.sql"
+    fi
     chmod 644 "$dir/post.sql"
-    as_postgres "$bin/pgbench" -h "$dir/pg" -U postgres -n -M prepared -c "$connections" -j 2 \
-        -T "$seconds" -f "$dir/post.sql" postgres 2>"$dir/pgbench.log" |
-        awk -v size="$size" '/^tps/ { printf "%d\n", $3 * size }'
+}
+
+# postgres SIZE CONNECTIONS SECONDS: entries a second.
+postgres() {
+    as_postgres "$bin/pgbench" -h "$dir/pg" -U postgres -n -M prepared -c "$2" -j 2 \
+        -T "$3" -f "$dir/post.sql" postgres 2>"$dir/pgbench.log" |
+        awk -v size="$1" '/^tps/ { printf "%d\n", $3 * size }'
+}
+
+# best SIZE: the number of connections that PostgreSQL does most with.
+best() {
+    local clients
+    for clients in 8 16 32 64; do
+        echo "$(postgres "$1" "$clients" 3) $clients"
+    done | sort -n | awk 'END { print $2 }'
 }
 
 # ledger SIZE: the same of the ledger, which is given accounts with funds first.
@@ -114,16 +146,18 @@ runs=0
 postgres_start
 settings macronode
 start
-printf 'PostgreSQL %s; %d connections, %d accounts, median of %d rounds, entries/s\n\n' \
-    "$("$bin/postgres" --version | awk '{ print $3 }')" "$connections" "$accounts" "$rounds"
-printf '| transfers a request | PostgreSQL | ledger | ratio |\n|---|---|---|---|\n'
+printf 'PostgreSQL %s; %d accounts, %d connections to the ledger, median of %d rounds, entries/s\n\n' \
+    "$("$bin/postgres" --version | awk '{ print $3 }')" "$accounts" "$connections" "$rounds"
+printf '| transfers a request | connections to PostgreSQL | PostgreSQL | ledger | ratio |\n|---|---|---|---|---|\n'
 for size in "${sizes[@]}"; do
     : >"$dir/postgres" && : >"$dir/ledger"
+    script "$size"
+    clients=$(best "$size")
     for ((round = 0; round < rounds; round++)); do
-        postgres "$size" >>"$dir/postgres"
+        postgres "$size" "$clients" "$seconds" >>"$dir/postgres"
         ledger "$size" >>"$dir/ledger"
     done
     other=$(median <"$dir/postgres") own=$(median <"$dir/ledger")
-    awk -v size="$size" -v other="$other" -v own="$own" \
-        'BEGIN { printf "| %d | %d | %d | %.1f |\n", size, other, own, own / other }'
+    awk -v size="$size" -v clients="$clients" -v other="$other" -v own="$own" \
+        'BEGIN { printf "| %d | %d | %d | %d | %.1f |\n", size, clients, other, own, own / other }'
 done

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Measures latency under a load that lasts: how much a node carries, reads of each kind at that load, then
-# half of it by a constant schedule for some minutes, beside a probe of the bare disk.
+# Measures latency under a load that lasts: how much a node carries for a minute, reads of each kind at that
+# load, then half of it by a constant schedule for some minutes, beside a probe of the bare disk. What is
+# captured, released and reversed is any entry of the run, however old.
 #
 #   scripts/steady.sh [SECONDS]                   300 by default
 set -euo pipefail
@@ -11,8 +12,8 @@ seconds=${1:-300} batch=16
 load=(--quiet bench --connections 64 --batch "$batch" --zipf 0.5)
 settings macronode
 start
-printf 'sustained:\n'
-ctl "${load[@]}" --pid "$daemon" --entries 1000000 | tee "$dir/sustained"
+printf 'sustained for a minute:\n'
+ctl "${load[@]}" --pid "$daemon" --duration 60s | tee "$dir/sustained"
 rate=$(awk '$1 == "requests/s" { printf "%d", $2 / 2 }' "$dir/sustained")
 
 printf '\nreads at that load, ms:\n'
