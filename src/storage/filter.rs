@@ -5,6 +5,9 @@
 //! Blocked: all bits of a key lie in one cache line of 512 bits (Putze, Sanders, Singler 2007). It is
 //! saved with derived data, so its hash is written down here and belongs to no library.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
 use super::codec::Damaged;
 use crate::ledger::entry::Seq;
 
@@ -18,16 +21,30 @@ const VERSION: u8 = 2;
 const WORDS_PER_CHUNK: usize = 1 << 17;
 
 /// A filter of a fixed number of bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct Filter {
-    words: Vec<u64>,
+    /// Atomic for [`Filter::share`] alone: there is one writer, and no order between words matters.
+    words: Arc<[AtomicU64]>,
 }
+
+/// The same bits, to be saved by another thread while more are added: a copy of all of them would hold up
+/// a commit.
+#[derive(Debug)]
+pub(super) struct SharedFilter(Arc<[AtomicU64]>);
 
 impl Filter {
     /// An empty filter of about `bytes`; `None` for fewer than one block.
     pub(super) fn new(bytes: u64) -> Option<Self> {
         let blocks = usize::try_from(bytes).ok()? / (WORDS_PER_BLOCK * 8);
-        (blocks > 0).then(|| Filter { words: vec![0; blocks * WORDS_PER_BLOCK] })
+        (blocks > 0).then(|| Filter::of(std::iter::repeat_n(0, blocks * WORDS_PER_BLOCK)))
+    }
+
+    fn of(words: impl Iterator<Item = u64>) -> Self {
+        Filter { words: words.map(AtomicU64::new).collect() }
+    }
+
+    pub(super) fn share(&self) -> SharedFilter {
+        SharedFilter(Arc::clone(&self.words))
     }
 
     /// What it takes, in bytes.
@@ -38,7 +55,8 @@ impl Filter {
     pub(super) fn insert(&mut self, key: &[u8; 16]) {
         let (block, bits) = self.place(key);
         for bit in bits {
-            self.words[block + bit / 64] |= 1 << (bit % 64);
+            let word = &self.words[block + bit / 64];
+            word.store(word.load(Relaxed) | 1 << (bit % 64), Relaxed);
         }
     }
 
@@ -48,7 +66,7 @@ impl Filter {
         let block = &self.words[block..block + WORDS_PER_BLOCK];
         // All bits are looked at, so that no branch waits for the memory that they come from: the lines of
         // the next keys are fetched meanwhile.
-        bits.fold(0, |lacks, bit| lacks | !block[bit / 64] >> (bit % 64) & 1) == 0
+        bits.fold(0, |lacks, bit| lacks | !block[bit / 64].load(Relaxed) >> (bit % 64) & 1) == 0
     }
 
     /// The first word of the key's block, and its bits within the block.
@@ -62,22 +80,7 @@ impl Filter {
         (block, bits)
     }
 
-    /// What is stored of it: a header under the empty key, which says up to which entry it knows all,
-    /// and its words in chunks by number.
-    pub(super) fn records(&self, height: Seq) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
-        let chunks = self.words.chunks(WORDS_PER_CHUNK).map(|words| {
-            let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-            bytes
-        });
-        let words = self.words.len() as u64;
-        let mut digest = Header::digest(height, words);
-        let chunks: Vec<Vec<u8>> = chunks.inspect(|chunk| _ = digest.update(chunk)).collect();
-        let header = Header { height, words, digest: *digest.finalize().as_bytes() };
-        let chunks = (0u32..).zip(chunks).map(|(at, chunk)| (at.to_be_bytes().to_vec(), chunk));
-        std::iter::once((Vec::new(), header.to_bytes())).chain(chunks)
-    }
-
-    /// Takes back what [`Filter::records`] gave, when it is as large as this empty one: the entry up
+    /// Takes back what [`SharedFilter::records`] gave, when it is as large as this empty one: the entry up
     /// to which it knows all. `None` when there is nothing, or not all of it, or of another size.
     ///
     /// # Errors
@@ -91,7 +94,7 @@ impl Filter {
             return Ok(None);
         };
         let Some(words) = header.words(&mut load)? else { return Ok(None) };
-        self.words = words;
+        self.words.iter().zip(words).for_each(|(word, saved)| word.store(saved, Relaxed));
         Ok(Some(header.height))
     }
 
@@ -107,8 +110,29 @@ impl Filter {
         let header = load(&[])?.and_then(|bytes| Header::parse(&bytes).ok());
         let Some(header) = header else { return Ok(true) };
         let Some(words) = header.words(&mut load)? else { return Ok(false) };
-        let filter = Filter { words };
+        let filter = Filter::of(words.into_iter());
         Ok(known.all(|(key, seq)| seq > header.height || filter.may_contain(key)))
+    }
+}
+
+impl SharedFilter {
+    /// What is stored of it: a header under the empty key, which says up to which entry it knows all,
+    /// and its words in chunks by number. That it may know some of what comes after does no harm.
+    pub(super) fn records(&self, height: Seq) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
+        let words = self.0.len() as u64;
+        let mut digest = Header::digest(height, words);
+        let mut chunks = Vec::new();
+        for words in self.0.chunks(WORDS_PER_CHUNK) {
+            let mut chunk = Vec::with_capacity(8 * words.len());
+            words
+                .iter()
+                .for_each(|word| chunk.extend_from_slice(&word.load(Relaxed).to_le_bytes()));
+            digest.update(&chunk);
+            chunks.push(chunk);
+        }
+        let header = Header { height, words, digest: *digest.finalize().as_bytes() };
+        let chunks = (0u32..).zip(chunks).map(|(at, chunk)| (at.to_be_bytes().to_vec(), chunk));
+        std::iter::once((Vec::new(), header.to_bytes())).chain(chunks)
     }
 }
 
@@ -199,6 +223,10 @@ mod tests {
         filter
     }
 
+    fn words(filter: &Filter) -> Vec<u64> {
+        filter.words.iter().map(|word| word.load(Relaxed)).collect()
+    }
+
     #[test]
     fn what_was_inserted_is_never_called_unseen_and_most_else_is() {
         let filter = filled(64 << 10, 0..40_000);
@@ -211,15 +239,15 @@ mod tests {
     #[test]
     fn what_is_saved_comes_back_and_what_is_damaged_does_not() {
         let filter = filled(3 << 20, 0..10_000);
-        let saved: Saved = filter.records(77).collect();
+        let saved: Saved = filter.share().records(77).collect();
         assert_eq!(saved.len(), 4);
         let restored = |bytes: u64, saved: &Saved| {
             let mut empty = Filter::new(bytes).unwrap();
             let load = |key: &[u8]| Ok::<_, Infallible>(saved.get(key).cloned());
             let Ok(height) = empty.restore(load);
-            (height, empty)
+            (height, words(&empty))
         };
-        assert_eq!(restored(3 << 20, &saved), (Some(77), filter));
+        assert_eq!(restored(3 << 20, &saved), (Some(77), words(&filter)));
         assert_eq!(restored(2 << 20, &saved).0, None, "another size");
         let damage: [fn(&mut Saved); 5] = [
             |saved| _ = saved.remove(&[][..]),
@@ -232,7 +260,7 @@ mod tests {
             let mut damaged = saved.clone();
             change(&mut damaged);
             let empty = Filter::new(3 << 20).unwrap();
-            assert_eq!(restored(3 << 20, &damaged), (None, empty), "{at}");
+            assert_eq!(restored(3 << 20, &damaged), (None, words(&empty)), "{at}");
         }
     }
 
@@ -240,7 +268,7 @@ mod tests {
     #[test]
     fn the_hash_never_changes() {
         let filter = filled(1 << 20, 0..1_000);
-        let (_, header) = filter.records(0).next().unwrap();
+        let (_, header) = filter.share().records(0).next().unwrap();
         assert_eq!(hex::encode(&header[17..25]), "b1176509002ff768");
     }
 }

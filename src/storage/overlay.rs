@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::block::Fresh;
 use super::codec::Head;
-use super::filter::Filter;
+use super::filter::SharedFilter;
 use crate::accumulator::TileId;
 use crate::ledger::entry::{EntryId, Millis, Seq};
 use crate::ledger::names::AccountKey;
@@ -30,8 +30,8 @@ pub(super) struct Layer {
     pub(super) entries: u64,
     /// The height that the layer brings derived data to.
     pub(super) height: u64,
-    /// The filter of all that is known at that height, when it is to be saved.
-    pub(super) filter: Option<Filter>,
+    /// A filter of all that is known at that height, when it is to be saved.
+    pub(super) filter: Option<SharedFilter>,
 }
 
 impl Layer {
@@ -101,7 +101,7 @@ impl Overlay {
 
     /// Puts the active layer on its way to the engine, with a filter that is to be saved with it.
     /// `None` while the one before is still there.
-    pub(super) fn freeze(&mut self, filter: Option<Filter>) -> Option<Arc<Layer>> {
+    pub(super) fn freeze(&mut self, filter: Option<SharedFilter>) -> Option<Arc<Layer>> {
         if !self.can_freeze() {
             return None;
         }

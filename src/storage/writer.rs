@@ -32,9 +32,9 @@ pub(super) const HEAD: &[u8] = b"head";
 const ENTRY_COST_BYTES: u64 = 1536;
 
 /// The filter is saved with a flush once it holds an entry more for each of so many of its bytes, and at
-/// an orderly stop: at most so many bytes are written for an entry, about half of what the entry itself
-/// takes. What it lacks at the next start is read from the log: about a second for a million entries.
-const FILTER_BYTES_PER_ENTRY: u64 = 160;
+/// an orderly stop: at most so many bytes are written for an entry. What it lacks at the next start is
+/// read from the log: about a second for a million entries.
+const FILTER_BYTES_PER_ENTRY: u64 = 64;
 
 /// The largest layer of an engine in memory, in entries.
 const FLUSH_IN_MEMORY_MAX: u64 = 50_000;
@@ -271,7 +271,7 @@ impl Writer {
         let head = self.shared.head().seq;
         let is_due = head - self.filter_saved > behind;
         let lasts = self.shared.durability() != Durability::Memory;
-        let filter = self.filter.as_ref().filter(|_| is_due && lasts).cloned();
+        let filter = self.filter.as_ref().filter(|_| is_due && lasts).map(Filter::share);
         if filter.is_some() {
             self.filter_saved = head;
         }
