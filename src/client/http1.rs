@@ -97,6 +97,12 @@ impl Connection {
         Connection { place, head, timeout: options.timeout, stream: None, buffer }
     }
 
+    /// Connects ahead of the first request, or leaves that to it.
+    pub(super) async fn connect(&mut self) {
+        let connected = tokio::time::timeout(self.timeout, self.place.connect()).await;
+        self.stream = connected.ok().and_then(Result::ok);
+    }
+
     /// Posts a body, and gives the answer with its body. After a fault the connection is given up,
     /// and the next request makes another one.
     pub(super) async fn post(&mut self, body: &Body) -> Result<(Head, &[u8]), Fault> {

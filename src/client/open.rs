@@ -186,8 +186,59 @@ impl Offered {
     }
 }
 
-/// Offers requests of `load` by the schedule; its number of entries does not count. `progress` is told
-/// of each answer.
+/// Connections that stand, each with its first requests: all that is done before the clock starts.
+pub struct Ready {
+    connections: Vec<(Sender, Feed, Offered)>,
+    schedule: Schedule,
+}
+
+impl Ready {
+    /// Prepares requests of `load`, whose number of entries does not count, and connects. Where that
+    /// fails, the first request of the connection tries again.
+    ///
+    /// # Errors
+    /// [`SpecError`] for a spec out of its bounds.
+    pub async fn new(
+        client: &Client,
+        load: &Load,
+        schedule: Schedule,
+        keep: Keep,
+    ) -> Result<Self, SpecError> {
+        let connections = load.connections.max(1) as u64;
+        let soon = Schedule { duration: schedule.duration.min(PREPARED), ..schedule }.planned();
+        let each = soon.saturating_mul(load.batch as u64).min(ENTRIES_MAX as u64) / connections;
+        let each = usize::try_from(each).unwrap_or(usize::MAX).max(1);
+        let mut ready = Vec::new();
+        for units in load.units(usize::MAX)? {
+            let form = (load.batch, load.format);
+            let feed = Feed::new(units, each, form, keep == Keep::Receipts);
+            ready.push((Sender::new(client), feed, Offered::default()));
+        }
+        for (sender, ..) in &mut ready {
+            sender.connect().await;
+        }
+        Ok(Ready { connections: ready, schedule })
+    }
+
+    /// Offers requests by the schedule. `progress` is told of each answer.
+    pub async fn offer(self, progress: impl Fn() + Clone + Send + 'static) -> Offered {
+        let Ready { connections, schedule } = self;
+        let (count, mut senders) = (connections.len(), JoinSet::new());
+        let start = Instant::now();
+        for (at, (sender, feed, sum)) in (0..).zip(connections) {
+            let turns = (at..schedule.planned()).step_by(count);
+            senders.spawn(send(sender, feed, sum, schedule, start, turns, progress.clone()));
+        }
+        let mut total = Offered::default();
+        while let Some(ended) = senders.join_next().await {
+            total.add(ended.expect("a sender neither panics nor is cancelled"));
+        }
+        total.elapsed = start.elapsed();
+        total
+    }
+}
+
+/// Prepares requests of `load`, and offers them: [`Ready::new`] and [`Ready::offer`].
 ///
 /// # Errors
 /// [`SpecError`] for a spec out of its bounds.
@@ -198,35 +249,18 @@ pub async fn offer(
     keep: Keep,
     progress: impl Fn() + Clone + Send + 'static,
 ) -> Result<Offered, SpecError> {
-    let connections = load.connections.max(1) as u64;
-    let soon = Schedule { duration: schedule.duration.min(PREPARED), ..schedule }.planned();
-    let each = soon.saturating_mul(load.batch as u64).min(ENTRIES_MAX as u64) / connections;
-    let each = usize::try_from(each).unwrap_or(usize::MAX).max(1);
-    let feed = |units| Feed::new(units, each, (load.batch, load.format), keep == Keep::Receipts);
-    let feeds: Vec<Feed> = load.units(usize::MAX)?.into_iter().map(feed).collect();
-    let (start, mut senders) = (Instant::now(), JoinSet::new());
-    for (at, feed) in (0..connections).zip(feeds) {
-        let turns = (at..schedule.planned()).step_by(load.connections.max(1));
-        let sender = Sender::new(client);
-        senders.spawn(send(sender, feed, schedule, start, turns, progress.clone()));
-    }
-    let mut total = Offered::default();
-    while let Some(ended) = senders.join_next().await {
-        total.add(ended.expect("a sender neither panics nor is cancelled"));
-    }
-    total.elapsed = start.elapsed();
-    Ok(total)
+    Ok(Ready::new(client, load, schedule, keep).await?.offer(progress).await)
 }
 
 async fn send(
     mut sender: Sender,
     mut feed: Feed,
+    mut sum: Offered,
     schedule: Schedule,
     start: Instant,
     turns: impl Iterator<Item = u64>,
     progress: impl Fn(),
 ) -> Offered {
-    let mut sum = Offered::default();
     for turn in turns {
         if start.elapsed() > schedule.duration {
             sum.counts.unsent += 1;

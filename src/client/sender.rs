@@ -101,6 +101,14 @@ impl Sender {
         Sender { url, way }
     }
 
+    /// Connects ahead of the first request, which tries again where that fails. Over TLS there is
+    /// nothing to do: the client connects with the request.
+    pub async fn connect(&mut self) {
+        if let Way::Plain(connection) = &mut self.way {
+            connection.connect().await;
+        }
+    }
+
     /// Sends one body.
     ///
     /// # Errors

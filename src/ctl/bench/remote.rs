@@ -6,7 +6,7 @@ use super::report::Asked;
 use super::watch::Watch;
 use super::{BenchArgs, capability_of, open, report};
 use crate::client::load::{self, Load, PreloadError};
-use crate::client::open::{Keep, Schedule, offer};
+use crate::client::open::{Keep, Ready, Schedule};
 use crate::client::{BearerToken, Client};
 use crate::ctl::context::{Context, ask};
 use crate::ctl::{CtlError, Exit};
@@ -80,14 +80,14 @@ async fn run_open(
 ) -> Result<(), CtlError> {
     let since = ask(|| client.entries(1, 1)).await?.size;
     context.ui.note("preparing the requests");
+    let keep = if args.verify { Keep::Receipts } else { Keep::Counts };
+    let ready = Ready::new(client, load, schedule, keep).await?;
     let bar = context.ui.progress(schedule.planned());
     watch.start().await;
     let ticking = bar.clone();
-    let keep = if args.verify { Keep::Receipts } else { Keep::Counts };
-    let offered = offer(client, load, schedule, keep, move || ticking.inc(1)).await;
+    let offered = ready.offer(move || ticking.inc(1)).await;
     let seen = watch.end().await;
     bar.finish_and_clear();
-    let offered = offered?;
     let mut report = open::Report::of(args.asked(), schedule, &offered, seen);
     if args.verify {
         context.ui.note("reading all entries back");
