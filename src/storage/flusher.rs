@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 
 use super::codec;
-use super::engine::{DerivedBatch, DerivedFamily, StoreError};
+use super::engine::{DerivedBatch, DerivedFamily, Durability, StoreError};
 use super::overlay::Layer;
 use super::view::Shared;
 
@@ -98,13 +98,10 @@ fn run(shared: &Shared, queue: &Receiver<Arc<Layer>>, turns: &Turns) {
                 return;
             }
         }
-        let mut overlay = shared.overlay.write();
-        // The flush is visible: from here on readers find the same values in the engine.
-        if overlay.frozen.as_ref().is_some_and(|frozen| Arc::ptr_eq(frozen, &layer)) {
-            overlay.frozen = None;
-        }
-        drop(overlay);
-        drop(layer);
+        // An engine in memory finds them as fast, and has a bound on what it may take.
+        let is_kept = shared.durability() != Durability::Memory;
+        let done_with = shared.overlay.write().flushed(layer, is_kept);
+        drop(done_with);
         let _guard = turns.ended.lock();
         turns.turned.notify_all();
     }

@@ -1,10 +1,13 @@
 //! What is durable in truth and not yet flushed to derived data. Readers look here first.
 //!
-//! Two layers: the active one takes in each group after its fsync; from time to time it is frozen,
-//! flushed in the background, and dropped once the flush is visible in the engine. A value in the
-//! active layer is newer than one in the frozen layer, which is newer than the engine's or equal.
+//! Two layers: the active one takes in each group after its fsync; from time to time it is frozen, and
+//! flushed in the background. A value in the active layer is newer than one in the frozen layer, which is
+//! newer than the engine's or equal. Once a flush is visible in the engine, single keys of its layer are
+//! still found in memory until the next one is: what was just changed is asked for again more often than
+//! not, and its values are the engine's.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem::take;
 use std::sync::Arc;
 
 use super::block::Fresh;
@@ -61,6 +64,19 @@ impl Layer {
 }
 
 impl Layer {
+    /// What single keys are looked up by, and all else.
+    fn split(mut self) -> (Layer, Layer) {
+        let rest = Layer {
+            delta: Delta { idem: take(&mut self.delta.idem), ..Delta::default() },
+            account_keys: take(&mut self.account_keys),
+            due: take(&mut self.due),
+            tiles: take(&mut self.tiles),
+            filter: self.filter.take(),
+            ..Layer::default()
+        };
+        (self, rest)
+    }
+
     /// The canonical form of an entry of this layer.
     pub(super) fn form(&self, seq: Seq) -> Option<&[u8]> {
         let (first, block) = self.blocks.range(..=seq).next_back()?;
@@ -74,6 +90,8 @@ pub(super) struct Overlay {
     pub(super) head: Head,
     pub(super) active: Layer,
     pub(super) frozen: Option<Arc<Layer>>,
+    /// The layer that was flushed last, for look-ups of single keys.
+    pub(super) settled: Option<Layer>,
     /// Counts what changes the engine's share of an answer: see the view.
     pub(super) era: u64,
 }
@@ -81,12 +99,17 @@ pub(super) struct Overlay {
 impl Overlay {
     pub(super) fn new(head: Head) -> Self {
         let active = Layer { height: head.seq, ..Layer::default() };
-        Overlay { head, active, frozen: None, era: 0 }
+        Overlay { head, active, frozen: None, settled: None, era: 0 }
     }
 
     /// Newest first.
     pub(super) fn layers(&self) -> impl DoubleEndedIterator<Item = &Layer> {
         std::iter::once(&self.active).chain(self.frozen.as_deref())
+    }
+
+    /// The same, and what the engine has too.
+    pub(super) fn recent(&self) -> impl Iterator<Item = &Layer> {
+        self.layers().chain(&self.settled)
     }
 
     /// Entries whose derived data is not flushed.
@@ -113,5 +136,18 @@ impl Overlay {
         self.frozen = Some(Arc::clone(&full));
         self.era += 1;
         Some(full)
+    }
+    /// The flush of this layer is visible in the engine: scans find its values there from here on, and
+    /// single keys too, unless they are to be found in memory. What is given back takes a while to drop.
+    #[must_use]
+    pub(super) fn flushed(&mut self, layer: Arc<Layer>, is_kept: bool) -> [Option<Layer>; 2] {
+        // Where it is another one, another writer has recovered meanwhile.
+        let is_mine = self.frozen.take_if(|frozen| Arc::ptr_eq(frozen, &layer)).is_some();
+        let Ok(layer) = Arc::try_unwrap(layer) else { return [None, None] };
+        if !is_mine || !is_kept {
+            return [Some(layer), None];
+        }
+        let (settled, rest) = layer.split();
+        [self.settled.replace(settled), Some(rest)]
     }
 }

@@ -284,7 +284,7 @@ impl World {
             return self.note("derived flush failed");
         }
         let writer = &self.life.as_ref().expect("alive").writer;
-        writer.shared.overlay.write().frozen = None;
+        drop(writer.shared.overlay.write().flushed(layer, true));
         self.note("flushed");
         self.check();
     }

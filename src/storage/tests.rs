@@ -22,6 +22,7 @@ use crate::ledger::plan::{Group, Outcome};
 use crate::ledger::request::{Grants, Item, Request};
 use crate::ledger::testing::{Book, entry, request};
 
+mod due;
 mod followed;
 mod gaps;
 mod overtaken;

@@ -11,7 +11,7 @@ use std::ops::Bound::{Excluded, Included};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use parking_lot::{RwLock, RwLockReadGuard};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
 use super::block::{Block, form_in};
 use super::codec::{self, Damaged, Head, RootRow};
@@ -28,6 +28,10 @@ use crate::ledger::state::{Account, Hold, IdRecord, Supply};
 
 /// One page of a scan that runs to its end by itself.
 pub(super) const PAGE: ScanLimit = ScanLimit { items: 4096, bytes: 1 << 20 };
+
+/// Holds that fall due are looked for so far ahead, in milliseconds, since each look costs as much as a
+/// small group: most groups then know that there are none.
+const DUE_AHEAD: Millis = 1_000;
 
 /// Tries that the flusher may overtake; the next one holds the layers still until it is done.
 pub(super) const TRIES: usize = 3;
@@ -51,6 +55,9 @@ pub(super) struct Shared {
     pub(super) is_open: AtomicBool,
     /// The first entry that somebody looked for within the log and did not find; [`Seq::MAX`]: none.
     missing: AtomicU64,
+    /// As of an era: no hold in the engine waits for a time before this, nor will one by a flush of that
+    /// era.
+    none_due: Mutex<Option<(u64, Millis)>>,
 }
 
 impl Shared {
@@ -66,6 +73,7 @@ impl Shared {
             genesis,
             is_open: AtomicBool::new(is_open),
             missing: AtomicU64::new(Seq::MAX),
+            none_due: Mutex::new(None),
         }
     }
 
@@ -136,7 +144,7 @@ impl Shared {
     /// entry that is asked for.
     pub(super) fn entries_at(&self, seqs: &[Seq]) -> Result<Vec<Entry>, ReadError> {
         let overlay = self.overlay.read();
-        let form = |seq| overlay.layers().find_map(|layer| layer.form(seq));
+        let form = |seq| overlay.recent().find_map(|layer| layer.form(seq));
         let young = |seq: &Seq| form(*seq).and_then(|form| decode(form).ok());
         let mut entries: Vec<_> = seqs.iter().map(|seq| young(seq).map(|one| one.entry)).collect();
         drop(overlay);
@@ -247,7 +255,7 @@ impl Shared {
         decode: fn(&[u8]) -> Result<V, codec::Damaged>,
     ) -> Result<At<Vec<Option<V>>>, ReadError> {
         let of_layers = |overlay: &Overlay| -> Vec<Option<V>> {
-            keys.iter().map(|key| overlay.layers().find_map(|layer| known(layer, key))).collect()
+            keys.iter().map(|key| overlay.recent().find_map(|layer| known(layer, key))).collect()
         };
         let complete = |mut found: Vec<Option<V>>| {
             let missing: Vec<usize> = (0..keys.len()).filter(|&at| found[at].is_none()).collect();
@@ -321,21 +329,37 @@ impl Shared {
             let overlaid: usize = overlay.layers().map(|layer| layer.due.len()).sum();
             let layers = overlay.layers().rev();
             let newer = layers.flat_map(|layer| layer.due.range(..=last));
-            (overlaid, newer.map(|(at, open)| (*at, *open)).collect::<BTreeMap<_, _>>())
+            let newer = newer.map(|(at, open)| (*at, *open)).collect::<BTreeMap<_, _>>();
+            let flushing = overlay.frozen.as_ref().and_then(|layer| layer.due.first_key_value());
+            let flushed_from = flushing.map_or(Millis::MAX, |((at, _), _)| *at);
+            (overlay.era, overlaid, flushed_from, newer)
         };
-        let complete = |(overlaid, newer): (usize, BTreeMap<_, bool>)| {
-            let end = codec::due_key(last.0, last.1);
-            let limit = ScanLimit { items: max.saturating_add(overlaid), bytes: usize::MAX };
-            let stored = self.engine.derived_scan(DerivedFamily::Due, &[], Some(&end), limit)?;
+        let complete = |(era, overlaid, flushed_from, newer): (_, usize, Millis, _)| {
             let mut due = BTreeMap::new();
-            for (key, _) in stored {
-                due.insert(codec::due_of(&key)?, true);
+            if self.none_due.lock().is_none_or(|(of, before)| of != era || before <= now) {
+                let limit = ScanLimit { items: max.saturating_add(overlaid), bytes: usize::MAX };
+                let ahead = now.saturating_add(DUE_AHEAD);
+                let stored = self.stored_due(ahead, limit)?;
+                let first = stored.first().map_or(ahead, |(at, _)| *at);
+                *self.none_due.lock() = Some((era, first.min(flushed_from)));
+                due.extend(stored.into_iter().filter(|at| *at <= last).map(|at| (at, true)));
             }
             due.extend(newer);
             let open = due.into_iter().filter(|(_, open)| *open);
             Ok(open.map(|((_, id), _)| id).take(max).collect())
         };
         Ok(self.answer(of_layers, complete)?.value)
+    }
+
+    /// Holds in the engine with `expires_at < before`, in order.
+    fn stored_due(
+        &self,
+        before: Millis,
+        limit: ScanLimit,
+    ) -> Result<Vec<(Millis, EntryId)>, ReadError> {
+        let end = codec::due_key(before, EntryId::from_bytes([0; 16]));
+        let stored = self.engine.derived_scan(DerivedFamily::Due, &[], Some(&end), limit)?;
+        Ok(stored.iter().map(|(key, _)| codec::due_of(key)).collect::<Result<_, _>>()?)
     }
 
     /// A tile with all the hashes it has at this size.
