@@ -7,6 +7,10 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How long the end of a process that was killed may take.
+const ENDS_WITHIN: Duration = Duration::from_secs(2);
 
 /// Mode of every directory that the store makes.
 pub const DIR_MODE: u32 = 0o700;
@@ -236,6 +240,23 @@ impl DirLock {
         Self::of(directory, &path, file.try_lock(), file)
     }
 
+    /// As [`DirLock::acquire`], for a start: waits for two seconds, since a process that was killed gives
+    /// its memory back before its locks.
+    ///
+    /// # Errors
+    /// As [`DirLock::acquire`].
+    pub fn acquire_after_a_kill(directory: &Path) -> Result<Self, FileError> {
+        let began = Instant::now();
+        loop {
+            match Self::acquire(directory) {
+                Err(FileError::InUse { .. }) if began.elapsed() < ENDS_WITHIN => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
     /// As [`DirLock::acquire`], for one who only reads: together with others who do, and without making
     /// the file. A directory that was never locked, as a copy may be, needs none.
     ///
@@ -362,6 +383,18 @@ mod tests {
         let _copy = first.file.try_clone().unwrap();
         drop(first);
         DirLock::acquire(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_start_waits_for_a_holder_that_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = DirLock::acquire(dir.path()).unwrap();
+        std::thread::scope(|scope| {
+            let next = scope.spawn(|| DirLock::acquire_after_a_kill(dir.path()));
+            std::thread::sleep(Duration::from_millis(50));
+            drop(first);
+            next.join().unwrap().unwrap();
+        });
     }
 
     #[test]

@@ -65,7 +65,7 @@ impl RocksEngine {
     pub fn open(directory: &Path, options: &RocksOptions) -> Result<Self, StoreError> {
         let truth_dir = directory.join("truth");
         files::create_dir_private(directory)?;
-        let lock = DirLock::acquire(directory)?;
+        let lock = DirLock::acquire_after_a_kill(directory)?;
         // A snapshot that a killed process was making pins files that are long replaced.
         files::remove_tree(&directory.join(STAGING))?;
         // RocksDB writes CURRENT last when it makes an instance.
