@@ -8,6 +8,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use zerocopy::FromZeros;
+
 use super::codec::Damaged;
 use crate::ledger::entry::Seq;
 
@@ -24,23 +26,21 @@ const WORDS_PER_CHUNK: usize = 1 << 17;
 #[derive(Debug)]
 pub(super) struct Filter {
     /// Atomic for [`Filter::share`] alone: there is one writer, and no order between words matters.
-    words: Arc<[AtomicU64]>,
+    words: Arc<Vec<AtomicU64>>,
 }
 
 /// The same bits, to be saved by another thread while more are added: a copy of all of them would hold up
 /// a commit.
 #[derive(Debug)]
-pub(super) struct SharedFilter(Arc<[AtomicU64]>);
+pub(super) struct SharedFilter(Arc<Vec<AtomicU64>>);
 
 impl Filter {
     /// An empty filter of about `bytes`; `None` for fewer than one block.
     pub(super) fn new(bytes: u64) -> Option<Self> {
         let blocks = usize::try_from(bytes).ok()? / (WORDS_PER_BLOCK * 8);
-        (blocks > 0).then(|| Filter::of(std::iter::repeat_n(0, blocks * WORDS_PER_BLOCK)))
-    }
-
-    fn of(words: impl Iterator<Item = u64>) -> Self {
-        Filter { words: words.map(AtomicU64::new).collect() }
+        // Zeros that the system gives: pages that hold no id yet take no memory.
+        let words = AtomicU64::new_vec_zeroed(blocks * WORDS_PER_BLOCK).ok()?;
+        (blocks > 0).then(|| Filter { words: Arc::new(words) })
     }
 
     pub(super) fn share(&self) -> SharedFilter {
@@ -94,7 +94,9 @@ impl Filter {
             return Ok(None);
         };
         let Some(words) = header.words(&mut load)? else { return Ok(None) };
-        self.words.iter().zip(words).for_each(|(word, saved)| word.store(saved, Relaxed));
+        for (word, saved) in self.words.iter().zip(words).filter(|(_, saved)| *saved != 0) {
+            word.store(saved, Relaxed);
+        }
         Ok(Some(header.height))
     }
 
@@ -110,7 +112,7 @@ impl Filter {
         let header = load(&[])?.and_then(|bytes| Header::parse(&bytes).ok());
         let Some(header) = header else { return Ok(true) };
         let Some(words) = header.words(&mut load)? else { return Ok(false) };
-        let filter = Filter::of(words.into_iter());
+        let filter = Filter { words: Arc::new(words.into_iter().map(AtomicU64::new).collect()) };
         Ok(known.all(|(key, seq)| seq > header.height || filter.may_contain(key)))
     }
 }
