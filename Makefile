@@ -1,7 +1,7 @@
 # The everyday commands of the project. `make` lists them.
 .DEFAULT_GOAL := help
 .PHONY: help alerts dashboards run test verify-log sim sim-long kills-long model-deep flips power lint build bench audit-bench restart overload soak upstreams \
-	backup-drill doors growth bench-peers steady fuzz fuzz-smoke deny advisories sbom release doc manuals install deb clean-dev interop
+	backup-drill doors growth bench-peers steady knobs fuzz fuzz-smoke deny advisories sbom release doc manuals install deb clean-dev interop
 
 CARGO ?= cargo
 
@@ -72,6 +72,9 @@ bench-peers: build ## the same transfers beside PostgreSQL, which is installed w
 
 steady: build ## latency under half of the load that a node carries, and reads under all of it: make steady SECONDS=300
 	scripts/steady.sh $(or $(SECONDS),300)
+
+knobs: build ## what each setting changes of throughput, latency and memory: make knobs SETTINGS="http.workers=1"
+	scripts/knobs.sh $(SETTINGS)
 
 audit-bench: ## measure the offline verification of an export: make audit-bench ENTRIES=1000000
 	RON_AUDIT_ENTRIES=$(or $(ENTRIES),1000000) $(CARGO) bench --locked --bench audit

@@ -4,12 +4,13 @@
 # captured, released and reversed is any entry of the run, however old.
 #
 #   scripts/steady.sh [SECONDS]                   300 by default
+#   BATCH=64 CONNECTIONS=128 scripts/steady.sh    in smaller requests
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/node.sh
 
-seconds=${1:-300} batch=16
-load=(--quiet bench --connections 64 --batch "$batch" --zipf 0.5)
+seconds=${1:-300}
+load=(--quiet bench --connections "${CONNECTIONS:-64}" --batch "${BATCH:-256}" --zipf 0.5)
 settings macronode
 start
 printf 'sustained for a minute:\n'
