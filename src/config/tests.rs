@@ -277,8 +277,8 @@ fn broken_relations_blame_their_key() {
     check(&[("telemetry.sample_ratio", "nan")], &["telemetry.sample_ratio"]);
     check(&[("telemetry.otlp_endpoint", "https://c:4317")], &["telemetry.otlp_endpoint"]);
     check(&[("telemetry.otlp_endpoint", "http://u:p@c:4317")], &["telemetry.otlp_endpoint"]);
-    check(&[("memory.max_bytes", "128MiB")], &[]);
-    check(&[("memory.max_bytes", "128MiB"), ("profile", "micronode")], &["memory.max_bytes"]);
+    check(&[("memory.max_bytes", "112MiB")], &[]);
+    check(&[("memory.max_bytes", "112MiB"), ("profile", "micronode")], &["memory.max_bytes"]);
 }
 
 #[test]

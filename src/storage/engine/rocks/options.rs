@@ -172,9 +172,10 @@ pub(super) fn truth_families(shared: &Shared) -> Vec<ColumnFamilyDescriptor> {
 pub(super) fn derived_families(shared: &Shared) -> Vec<ColumnFamilyDescriptor> {
     let families = DerivedFamily::ALL.iter().map(|family| {
         use DerivedFamily::{Accounts, Filter, Holds, Idem, Ids};
-        // Random bytes do not compress.
+        // Random bytes do not compress. A filter that few ids are in does.
         let compression = match family {
-            Ids | Idem | Filter => DBCompressionType::None,
+            Ids | Idem => DBCompressionType::None,
+            Filter => DBCompressionType::Zstd,
             _ => DBCompressionType::Lz4,
         };
         let mut options = family_options(&shared.derived_buffers, compression);
