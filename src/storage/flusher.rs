@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+use super::background;
 use super::codec;
 use super::engine::{DerivedBatch, DerivedFamily, Durability, StoreError};
 use super::overlay::Layer;
@@ -91,6 +92,7 @@ impl Drop for Flusher {
 }
 
 fn run(shared: &Shared, queue: &Receiver<Arc<Layer>>, turns: &Turns) {
+    background::give_way();
     while let Ok(layer) = queue.recv() {
         while let Err(error) = flush(shared, &layer) {
             tracing::error!(%error, height = layer.height, "derived data could not be flushed");

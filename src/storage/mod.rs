@@ -21,6 +21,7 @@ pub mod upgrade;
 pub mod walk;
 pub mod writer;
 
+mod background;
 mod block;
 mod chain;
 mod codec;

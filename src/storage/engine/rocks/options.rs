@@ -2,13 +2,14 @@
 
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompactionStyle,
-    DBCompressionType, LogLevel, Options, UniversalCompactOptions, WriteBufferManager,
+    DBCompressionType, Env, Error, LogLevel, Options, UniversalCompactOptions, WriteBufferManager,
     WriteOptions, statistics::StatsLevel,
 };
 
 use super::super::{DerivedFamily, TruthFamily};
 use super::figures::counting;
 use crate::config::RocksConfig;
+use crate::storage::background;
 
 /// What an operator may set. Memory is bounded by `block_cache_bytes` + `write_buffer_bytes`, plus a
 /// few kilobytes for each of `open_files_max` files.
@@ -19,7 +20,8 @@ pub struct RocksOptions {
     /// Bytes of memtables, those being flushed included: a quarter for truth, the rest for derived
     /// data.
     pub write_buffer_bytes: usize,
-    /// Threads for flushes and compactions, shared by both instances.
+    /// Threads for flushes and compactions of an instance, at least two: one of four flushes. Those that
+    /// compact are shared by both instances.
     pub background_jobs: u16,
     /// Bound of the bytes that flushes and compactions of each instance write in a second; `None`: no
     /// bound.
@@ -75,7 +77,7 @@ impl Shared {
         let truth = options.write_buffer_bytes / 4;
         let derived = options.write_buffer_bytes - truth;
         // Half of each share fills while the other half is flushed. Writers are not stalled at the
-        // bound itself: RocksDB stops them when two memtables of a family wait for their flush.
+        // bound itself: RocksDB stops them when too many memtables of a family wait for their flush.
         let buffers = |bytes| WriteBufferManager::new_write_buffer_manager(bytes / 2, false);
         Self {
             cache: Cache::new_lru_cache(options.block_cache_bytes),
@@ -92,6 +94,33 @@ impl Shared {
         let memtables = self.truth_buffers.get_usage() + self.derived_buffers.get_usage();
         self.cache.get_usage() + memtables
     }
+}
+
+/// Starts the threads that flush and compact, which are those of the process, so that they give way to
+/// commits; RocksDB would start them as needed, with the priority of whoever opens a store. Each instance
+/// has flush threads of its own: truth's memtables must not queue behind those of derived data, which take
+/// ten times as long, since commits are stopped once too many of them wait.
+///
+/// # Errors
+/// What RocksDB says when it has no memory.
+pub(super) fn start_threads(options: &RocksOptions) -> Result<(), Error> {
+    let jobs = background_jobs(options);
+    // As RocksDB divides them.
+    let flushing = (jobs / 4).max(1);
+    let start = || {
+        background::give_way();
+        let mut env = Env::new()?;
+        env.set_high_priority_background_threads(2 * flushing);
+        env.set_low_priority_background_threads(jobs - flushing);
+        Ok(())
+    };
+    // They have the priority of the thread that starts them.
+    std::thread::scope(|scope| scope.spawn(start).join())
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+fn background_jobs(options: &RocksOptions) -> i32 {
+    options.background_jobs.max(2).into()
 }
 
 /// A commit: in the log and fsynced when the write returns.
@@ -140,7 +169,7 @@ fn instance(options: &RocksOptions, counted: &Options, buffers: &WriteBufferMana
     // a log as soon as it is flushed, so that none waits for a family that hardly grows.
     db.set_atomic_flush(true);
     db.set_write_buffer_manager(buffers);
-    db.set_max_background_jobs(options.background_jobs.max(2).into());
+    db.set_max_background_jobs(background_jobs(options));
     db.set_max_open_files(options.open_files_max.into());
     // There is one writer: locks for several cost a tenth and gain nothing.
     db.set_allow_concurrent_memtable_write(false);
@@ -163,6 +192,9 @@ pub(super) fn truth_families(shared: &Shared) -> Vec<ColumnFamilyDescriptor> {
         // One compression on all levels: keys ascend, so files move down the levels unread, which
         // RocksDB does only where it need not compress anew.
         let mut options = family_options(&shared.truth_buffers, DBCompressionType::Lz4);
+        // A commit never waits for a flush that is merely slow: the first memtable is flushed at half of
+        // truth's share, those after it at a quarter, so that the third one still lies within it.
+        options.set_max_write_buffer_number(3);
         options.set_block_based_table_factory(&tables(shared));
         ColumnFamilyDescriptor::new(family.name(), options)
     });
