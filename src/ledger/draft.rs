@@ -1,11 +1,12 @@
-//! What a unit would change, kept apart until the whole of it is accepted.
+//! What a unit moves, summed up before any of it is held against an account.
 
-use super::entry::{EntryId, Seq};
-use super::idempotency::IdemDigest;
+use super::entry::Seq;
 use super::names::{AccountKey, Asset};
 use super::plan::Failure;
 use super::reason::{Reason, Reject};
-use super::state::{Account, Delta, Hold, IdRecord, Map, Posting, Supply};
+use super::state::{Account, Posting, Supply};
+use super::table::Slot;
+use super::tracked::Tracked;
 
 /// Sums of what a unit moves on one account. Gains and losses are kept apart, since only their net
 /// is held against the account, at the end of the unit.
@@ -22,7 +23,6 @@ struct Moves {
     /// The item that first takes from what is available.
     first_out: Option<usize>,
     last_seq: Seq,
-    after: Account,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -30,7 +30,6 @@ struct SupplyMoves {
     minted: Sum,
     burned: Sum,
     first: usize,
-    after: Supply,
 }
 
 /// A sum of amounts; `None` once it exceeds 2^128 - 1. The unit is then refused, but only after
@@ -61,95 +60,127 @@ pub(super) struct Mover {
     pub(super) seq: Seq,
 }
 
+/// Sums of the unit in hand, by the row of what they are of.
+#[derive(Debug)]
+struct Sums<M> {
+    sums: Vec<(Slot, M)>,
+    /// By row: one more than where its sums are; 0 for none, as behind the end.
+    places: Vec<u32>,
+}
+
+impl<M> Default for Sums<M> {
+    fn default() -> Self {
+        Sums { sums: Vec::new(), places: Vec::new() }
+    }
+}
+
+impl<M> Sums<M> {
+    fn of(&mut self, slot: Slot, first: impl FnOnce() -> M) -> &mut M {
+        if self.places.len() <= slot.index() {
+            self.places.resize(slot.index() + 1, 0);
+        }
+        let place = &mut self.places[slot.index()];
+        if *place == 0 {
+            self.sums.push((slot, first()));
+            // A unit moves value on fewer rows than a table has.
+            *place = self.sums.len() as u32;
+        }
+        &mut self.sums[*place as usize - 1].1
+    }
+
+    fn clear(&mut self) {
+        for (slot, _) in self.sums.drain(..) {
+            self.places[slot.index()] = 0;
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Draft {
-    accounts: Map<AccountKey, Moves>,
-    supply: Map<Asset, SupplyMoves>,
-    pub(super) ids: Map<EntryId, IdRecord>,
-    pub(super) idem: Map<IdemDigest, Seq>,
-    pub(super) holds: Map<EntryId, Hold>,
+    accounts: Sums<Moves>,
+    supply: Sums<SupplyMoves>,
     /// For each leg that this unit reverses, the item that does and the leg's posting.
     pub(super) reversed_legs: Vec<(usize, Posting)>,
 }
 
 impl Draft {
     /// Value comes to the account from outside of it.
-    pub(super) fn give(&mut self, by: Mover, key: AccountKey, amount: u128) {
-        let moves = self.moves(by, key);
+    pub(super) fn give(&mut self, by: Mover, account: Slot, amount: u128) {
+        let moves = self.moves(by, account);
         moves.available_in.add(amount);
         moves.credits.add(amount);
     }
 
     /// Value leaves the account for good.
-    pub(super) fn take(&mut self, by: Mover, key: AccountKey, amount: u128) {
-        let moves = self.moves(by, key);
+    pub(super) fn take(&mut self, by: Mover, account: Slot, amount: u128) {
+        let moves = self.moves(by, account);
         moves.first_out.get_or_insert(by.at);
         moves.available_out.add(amount);
         moves.debits.add(amount);
     }
 
     /// Value of the account is set aside.
-    pub(super) fn hold(&mut self, by: Mover, key: AccountKey, amount: u128) {
-        let moves = self.moves(by, key);
+    pub(super) fn hold(&mut self, by: Mover, account: Slot, amount: u128) {
+        let moves = self.moves(by, account);
         moves.first_out.get_or_insert(by.at);
         moves.available_out.add(amount);
         moves.held_in.add(amount);
     }
 
     /// Value that was set aside is free again.
-    pub(super) fn release(&mut self, by: Mover, key: AccountKey, amount: u128) {
-        let moves = self.moves(by, key);
+    pub(super) fn release(&mut self, by: Mover, account: Slot, amount: u128) {
+        let moves = self.moves(by, account);
         moves.held_out.add(amount);
         moves.available_in.add(amount);
     }
 
     /// Value that was set aside leaves the account for good.
-    pub(super) fn pay_held(&mut self, by: Mover, key: AccountKey, amount: u128) {
-        let moves = self.moves(by, key);
+    pub(super) fn pay_held(&mut self, by: Mover, account: Slot, amount: u128) {
+        let moves = self.moves(by, account);
         moves.held_out.add(amount);
         moves.debits.add(amount);
     }
 
-    pub(super) fn mint(&mut self, by: Mover, asset: &Asset, amount: u128) {
+    pub(super) fn mint(&mut self, by: Mover, asset: Slot, amount: u128) {
         self.supply_moves(by, asset).minted.add(amount);
     }
 
-    pub(super) fn burn(&mut self, by: Mover, asset: &Asset, amount: u128) {
+    pub(super) fn burn(&mut self, by: Mover, asset: Slot, amount: u128) {
         self.supply_moves(by, asset).burned.add(amount);
     }
 
-    fn supply_moves(&mut self, by: Mover, asset: &Asset) -> &mut SupplyMoves {
-        let first = SupplyMoves { first: by.at, ..SupplyMoves::default() };
-        self.supply.entry(asset.clone()).or_insert(first)
+    fn supply_moves(&mut self, by: Mover, asset: Slot) -> &mut SupplyMoves {
+        self.supply.of(asset, || SupplyMoves { first: by.at, ..SupplyMoves::default() })
     }
 
-    fn moves(&mut self, by: Mover, key: AccountKey) -> &mut Moves {
-        let first = Moves { first: by.at, ..Moves::default() };
-        let moves = self.accounts.entry(key).or_insert(first);
+    fn moves(&mut self, by: Mover, account: Slot) -> &mut Moves {
+        let moves = self.accounts.of(account, || Moves { first: by.at, ..Moves::default() });
         moves.last_seq = by.seq;
         moves
     }
 
-    /// Computes what the accounts and supplies would be after the unit.
+    /// Gives accounts and supplies what they have after the unit.
     ///
     /// All of them are looked at and the earliest failing item is reported, so that the order of
-    /// the map decides nothing.
+    /// the sums decides nothing. What was given before a failure is for the caller to undo.
     pub(super) fn net(
-        &mut self,
-        account: impl Fn(&AccountKey) -> Account,
-        supply: impl Fn(&Asset) -> Supply,
+        &self,
+        accounts: &mut Tracked<AccountKey, Account>,
+        supply: &mut Tracked<Asset, Supply>,
     ) -> Result<(), Failure> {
         let mut worst: Option<(usize, Reason)> = None;
-        for (key, moves) in &mut self.accounts {
-            match moves.applied_to(account(key)) {
-                Ok(after) => moves.after = after,
-                Err(failed) => worst = Some(worst.map_or(failed, |known| known.min(failed))),
+        let mut blame =
+            |failed| worst = Some(worst.map_or(failed, |known: (usize, Reason)| known.min(failed)));
+        for (slot, moves) in &self.accounts.sums {
+            match moves.applied_to(accounts.rows[*slot]) {
+                Ok(after) => accounts.set(*slot, after),
+                Err(failed) => blame(failed),
             }
         }
-        for (asset, moves) in &mut self.supply {
-            match moves.applied_to(supply(asset)) {
-                Ok(after) => moves.after = after,
-                Err(failed) => worst = Some(worst.map_or(failed, |known| known.min(failed))),
+        for (slot, moves) in &self.supply.sums {
+            match moves.applied_to(supply.rows[*slot]) {
+                Ok(after) => supply.set(*slot, after),
+                Err(failed) => blame(failed),
             }
         }
         let Some((at, reason)) = worst else { return Ok(()) };
@@ -160,23 +191,10 @@ impl Draft {
         Err(Failure { at, reject: Reject::new(reason, details) })
     }
 
-    /// The unit is accepted: its values become those of the group. Leaves the draft empty.
-    pub(super) fn settle_into(&mut self, delta: &mut Delta) {
-        delta.accounts.extend(self.accounts.drain().map(|(key, moves)| (key, moves.after)));
-        delta.supply.extend(self.supply.drain().map(|(asset, moves)| (asset, moves.after)));
-        delta.ids.extend(self.ids.drain());
-        delta.idem.extend(self.idem.drain());
-        delta.holds.extend(self.holds.drain());
-        self.reversed_legs.clear();
-    }
-
-    /// The unit is refused: nothing of it stays.
+    /// For the next unit.
     pub(super) fn clear(&mut self) {
         self.accounts.clear();
         self.supply.clear();
-        self.ids.clear();
-        self.idem.clear();
-        self.holds.clear();
         self.reversed_legs.clear();
     }
 }

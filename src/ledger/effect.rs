@@ -2,49 +2,46 @@
 
 use super::draft::Mover;
 use super::entry::{Entry, Kind, Seq};
-use super::names::AccountKey;
-use super::plan::Planner;
+use super::names::{AccountKey, Asset};
+use super::plan::{FORESEEN, Planner};
 use super::reason::{Reason, Reject};
 use super::request::Item;
-use super::state::{Hold, HoldState};
+use super::state::{Hold, HoldState, IdRecord, Named};
+use super::table::Slot;
 
-fn key(entry: &Entry) -> AccountKey {
-    AccountKey::new(&entry.account, &entry.asset)
+/// The row of the other account. The field is there for the kinds that ask: [`Entry::check`] saw to it.
+fn counterparty(named: Named) -> Result<Slot, Reject> {
+    named.counterparty.ok_or_else(no_counterparty)
 }
 
-/// The counterparty's key. The field is there for the kinds that ask: [`Entry::check`] saw to it.
-fn counter_key(entry: &Entry) -> Result<AccountKey, Reject> {
-    match &entry.counterparty {
-        Some(counterparty) => Ok(AccountKey::new(counterparty, &entry.asset)),
-        None => Err(Reject::new(Reason::UnknownKind, "counterparty: this kind needs it")),
-    }
+fn no_counterparty() -> Reject {
+    Reject::new(Reason::UnknownKind, "counterparty: this kind needs it")
 }
 
 impl Planner<'_> {
     /// Drafts the effect of one entry. Only references are checked here; whether the accounts can
     /// bear it is decided on the net of the unit.
-    pub(super) fn effect(&mut self, at: usize, seq: Seq, item: &Item) -> Result<(), Reject> {
-        let (entry, amount) = (&item.entry, item.entry.amount.get());
-        let by = Mover { at, seq };
+    pub(super) fn effect(&mut self, by: Mover, item: &Item, named: Named) -> Result<(), Reject> {
+        let (entry, amount, account) = (&item.entry, item.entry.amount.get(), named.account);
         match entry.kind {
             Kind::Mint => {
-                self.draft.mint(by, &entry.asset, amount);
-                self.draft.give(by, key(entry), amount);
+                self.draft.mint(by, self.supply_slot(&entry.asset), amount);
+                self.draft.give(by, account, amount);
             }
             Kind::Burn => {
-                self.draft.burn(by, &entry.asset, amount);
-                self.draft.take(by, key(entry), amount);
+                self.draft.burn(by, self.supply_slot(&entry.asset), amount);
+                self.draft.take(by, account, amount);
             }
             Kind::Transfer => {
-                self.draft.take(by, key(entry), amount);
-                self.draft.give(by, counter_key(entry)?, amount);
+                self.draft.take(by, account, amount);
+                self.draft.give(by, counterparty(named)?, amount);
             }
-            Kind::Credit => self.draft.give(by, key(entry), amount),
-            Kind::Debit => self.draft.take(by, key(entry), amount),
-            Kind::Hold => self.set_aside(by, entry)?,
-            Kind::Capture => self.capture(by, entry)?,
-            Kind::Release => self.release(by, entry)?,
-            Kind::Reverse => self.reverse(by, item)?,
+            Kind::Credit => self.draft.give(by, account, amount),
+            Kind::Debit => self.draft.take(by, account, amount),
+            Kind::Hold => self.set_aside(by, entry, account)?,
+            Kind::Capture => self.capture(by, entry, named)?,
+            Kind::Release => self.release(by, entry, named)?,
+            Kind::Reverse => self.reverse(by, item, named)?,
             Kind::Expire => {
                 return Err(Reject::new(Reason::UnknownKind, "kind: only the ledger expires"));
             }
@@ -52,7 +49,7 @@ impl Planner<'_> {
         Ok(())
     }
 
-    fn set_aside(&mut self, by: Mover, entry: &Entry) -> Result<(), Reject> {
+    fn set_aside(&mut self, by: Mover, entry: &Entry, account: Slot) -> Result<(), Reject> {
         if entry.expires_at.is_some_and(|at| at <= self.group.now) {
             let details = "expires_at: must lie in the future of the ledger's clock";
             return Err(Reject::new(Reason::HoldExpired, details));
@@ -69,46 +66,45 @@ impl Planner<'_> {
             remaining: amount,
             state: HoldState::Open,
         };
-        self.draft.holds.insert(entry.id, hold);
-        self.draft.hold(by, key(entry), amount);
+        self.set_hold(entry.id, hold);
+        self.draft.hold(by, account, amount);
         Ok(())
     }
 
-    fn capture(&mut self, by: Mover, entry: &Entry) -> Result<(), Reject> {
-        let (amount, mut hold) = (entry.amount.get(), self.open_hold(by, entry)?);
+    fn capture(&mut self, by: Mover, entry: &Entry, named: Named) -> Result<(), Reject> {
+        let (amount, mut hold) = (entry.amount.get(), self.open_hold(by, entry, named)?);
         let rest = remainder(&hold, amount)?;
         hold.captured += amount;
         hold.remaining = rest;
-        self.draft.pay_held(by, key(entry), amount);
-        self.draft.give(by, counter_key(entry)?, amount);
+        self.draft.pay_held(by, named.account, amount);
+        self.draft.give(by, counterparty(named)?, amount);
         if !entry.keep_open || rest == 0 {
             (hold.remaining, hold.state) = (0, HoldState::Captured);
-            self.draft.release(by, key(entry), rest);
+            self.draft.release(by, named.account, rest);
         }
         self.close_or_keep(entry, hold)
     }
 
-    fn release(&mut self, by: Mover, entry: &Entry) -> Result<(), Reject> {
-        let (amount, mut hold) = (entry.amount.get(), self.open_hold(by, entry)?);
+    fn release(&mut self, by: Mover, entry: &Entry, named: Named) -> Result<(), Reject> {
+        let (amount, mut hold) = (entry.amount.get(), self.open_hold(by, entry, named)?);
         hold.remaining = remainder(&hold, amount)?;
         if hold.remaining == 0 {
             hold.state = HoldState::Released;
         }
-        self.draft.release(by, key(entry), amount);
+        self.draft.release(by, named.account, amount);
         self.close_or_keep(entry, hold)
     }
 
     fn close_or_keep(&mut self, entry: &Entry, hold: Hold) -> Result<(), Reject> {
         let id = entry.reference.ok_or_else(no_reference)?;
-        self.draft.holds.insert(id, hold);
+        self.set_hold(id, hold);
         Ok(())
     }
 
     /// The hold that a Capture or a Release refers to, when it may still be acted on.
-    fn open_hold(&self, by: Mover, entry: &Entry) -> Result<Hold, Reject> {
+    fn open_hold(&self, by: Mover, entry: &Entry, named: Named) -> Result<Hold, Reject> {
         let id = entry.reference.ok_or_else(no_reference)?;
-        let known = self.id_record(id).filter(|record| record.seq < by.seq);
-        known.ok_or_else(not_found)?;
+        self.acted_on(by, named)?;
         let Some(hold) = self.hold(id) else {
             return Err(Reject::new(Reason::Conflict, "reference: is not a hold"));
         };
@@ -130,11 +126,16 @@ impl Planner<'_> {
         Ok(hold.clone())
     }
 
-    fn reverse(&mut self, by: Mover, item: &Item) -> Result<(), Reject> {
+    /// The row and the record of the entry that an entry acts on, which is one before it.
+    fn acted_on(&self, by: Mover, named: Named) -> Result<(Slot, IdRecord), Reject> {
+        let slot = named.reference.ok_or_else(no_reference)?;
+        let record = self.ids.rows[slot].filter(|record| record.seq < by.seq);
+        Ok((slot, record.ok_or_else(not_found)?))
+    }
+
+    fn reverse(&mut self, by: Mover, item: &Item, named: Named) -> Result<(), Reject> {
         let entry = &item.entry;
-        let id = entry.reference.ok_or_else(no_reference)?;
-        let known = self.id_record(id).filter(|record| record.seq < by.seq);
-        let mut record = known.ok_or_else(not_found)?;
+        let (slot, mut record) = self.acted_on(by, named)?;
         let original = match self.is_in_hand(record.seq, by) {
             // A unit has one order; an entry of the same unit needs no undoing.
             true => return Err(not_found()),
@@ -159,13 +160,17 @@ impl Planner<'_> {
         if record.reversed_by.is_some() {
             return Err(Reject::new(Reason::AlreadyResolved, "reference: was reversed before"));
         }
-        self.undo(by, &original)?;
+        self.take_back(by, &original, named.account)?;
         if let Some(posting) = record.posting {
             self.draft.reversed_legs.push((by.at, posting));
         }
         record.reversed_by = Some(by.seq);
-        self.draft.ids.insert(id, record);
+        self.ids.set(slot, Some(record));
         Ok(())
+    }
+
+    fn supply_slot(&self, asset: &Asset) -> Slot {
+        self.supply.rows.slot(asset).expect(FORESEEN)
     }
 
     /// Whether `seq` belongs to the unit in hand.
@@ -173,24 +178,27 @@ impl Planner<'_> {
         seq >= by.seq - by.at as Seq
     }
 
-    fn undo(&mut self, by: Mover, original: &Entry) -> Result<(), Reject> {
+    /// What `original` did to `account`, its own, and to the other one.
+    fn take_back(&mut self, by: Mover, original: &Entry, account: Slot) -> Result<(), Reject> {
         let amount = original.amount.get();
         match original.kind {
             Kind::Transfer | Kind::Capture => {
-                self.draft.take(by, counter_key(original)?, amount);
-                self.draft.give(by, key(original), amount);
+                let other = original.counterparty.as_ref().ok_or_else(no_counterparty)?;
+                let other = self.account_slot(&AccountKey::new(other, &original.asset));
+                self.draft.take(by, other, amount);
+                self.draft.give(by, account, amount);
             }
             // A minted atom that is taken back counts as burned, and the other way round.
             Kind::Mint => {
-                self.draft.burn(by, &original.asset, amount);
-                self.draft.take(by, key(original), amount);
+                self.draft.burn(by, self.supply_slot(&original.asset), amount);
+                self.draft.take(by, account, amount);
             }
             Kind::Burn => {
-                self.draft.mint(by, &original.asset, amount);
-                self.draft.give(by, key(original), amount);
+                self.draft.mint(by, self.supply_slot(&original.asset), amount);
+                self.draft.give(by, account, amount);
             }
-            Kind::Debit => self.draft.give(by, key(original), amount),
-            Kind::Credit => self.draft.take(by, key(original), amount),
+            Kind::Debit => self.draft.give(by, account, amount),
+            Kind::Credit => self.draft.take(by, account, amount),
             Kind::Hold | Kind::Release | Kind::Expire | Kind::Reverse => {
                 let details = "reference: holds, releases, expiries and reversals cannot be undone";
                 return Err(Reject::new(Reason::NotReversible, details));

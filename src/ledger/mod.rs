@@ -2,7 +2,7 @@
 //!
 //! Pure: no I/O, no async, no clock, no configuration. The way of a group is [`prefetch::prefetch`]
 //! (all the reads) and [`plan::plan`] (all the decisions); what it leaves is written down, and then
-//! its [`state::Delta`] becomes the state. Nothing else ever changes a balance.
+//! its [`state::Delta`] is taken into the state. Nothing else ever changes a balance.
 
 pub mod encode;
 pub mod entry;
@@ -15,9 +15,11 @@ pub mod reason;
 pub mod replay;
 pub mod request;
 pub mod state;
+pub mod table;
 
 mod draft;
 mod effect;
+mod tracked;
 
 #[cfg(test)]
 pub(crate) mod testing;

@@ -171,6 +171,11 @@ impl AccountKey {
         Some((AccountId::new(text(account)?).ok()?, Asset::new(text(asset)?).ok()?))
     }
 
+    /// What is the same in the keys of all assets of its account: see [`AccountKey::prefix`].
+    pub fn account_bytes(&self) -> &[u8] {
+        &self.0[..1 + usize::from(self.0[0])]
+    }
+
     /// The bytes, as they are stored.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

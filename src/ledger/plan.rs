@@ -11,13 +11,16 @@
 
 use std::ops::Range;
 
-use super::draft::Draft;
+use super::draft::{Draft, Mover};
 use super::entry::{Entry, EntryId, Millis, Seq};
 use super::expire::expire_entry;
-use super::names::AccountKey;
+use super::idempotency::IdemDigest;
+use super::names::{AccountKey, Asset};
 use super::reason::{Reason, Reject};
 use super::request::{Item, Request, postings};
-use super::state::{Account, Delta, Facts, Hold, HoldState, IdRecord, Map, Posting};
+use super::state::{Account, Delta, Facts, Hold, HoldState, IdRecord, Map, Named, Posting, Supply};
+use super::table::Slot;
+use super::tracked::Tracked;
 
 /// What is planned together.
 #[derive(Clone, Copy, Debug)]
@@ -94,24 +97,27 @@ impl Plan {
 /// to go on would mean to take "not read" for "not there".
 pub fn plan(head: Seq, facts: Facts, group: &Group<'_>) -> Plan {
     let mut planner = Planner {
-        facts,
         group,
         first_seq: head + 1,
         expired: Vec::new(),
-        accepted: Vec::new(),
-        delta: Delta::default(),
+        accepted: Vec::with_capacity(facts.named.len()),
+        entries: facts.entries,
+        ids: Tracked::new(facts.ids),
+        idem: Tracked::new(facts.idem),
+        holds: Tracked::new(facts.holds),
+        accounts: Tracked::new(facts.accounts),
+        supply: Tracked::new(facts.supply),
         draft: Draft::default(),
     };
-    planner.expire();
-    let requests = group.requests.iter().enumerate();
-    let outcomes = requests.map(|(at, request)| planner.request(at, request)).collect();
-    Plan {
-        first_seq: planner.first_seq,
-        expired: planner.expired,
-        accepted: planner.accepted,
-        outcomes,
-        delta: planner.delta,
+    planner.expire(&facts.due);
+    let mut named = &facts.named[..];
+    let mut outcomes = Vec::with_capacity(group.requests.len());
+    for (at, request) in group.requests.iter().enumerate() {
+        let (mine, rest) = named.split_at(request.items.len());
+        named = rest;
+        outcomes.push(planner.request(at, request, mine));
     }
+    planner.into_plan(outcomes)
 }
 
 /// Why a unit was refused, and at which of its items.
@@ -125,65 +131,97 @@ enum Seen {
     Replayed(Vec<Seq>),
 }
 
+/// What is accepted or refused as one.
+#[derive(Clone, Copy)]
+struct Unit<'a> {
+    /// The seq that its first entry would have.
+    first: Seq,
+    items: &'a [Item],
+    named: &'a [Named],
+}
+
 pub(super) struct Planner<'a> {
-    facts: Facts,
     pub(super) group: &'a Group<'a>,
     first_seq: Seq,
     expired: Vec<Entry>,
     accepted: Vec<Place>,
-    /// What the accepted units of this group changed so far.
-    delta: Delta,
-    /// What the unit in hand would change.
+    entries: Map<Seq, Entry>,
+    // The state as the group, with the unit in hand, would leave it.
+    pub(super) ids: Tracked<EntryId, Option<IdRecord>>,
+    idem: Tracked<IdemDigest, Option<Seq>>,
+    pub(super) holds: Tracked<EntryId, Option<Hold>>,
+    pub(super) accounts: Tracked<AccountKey, Account>,
+    pub(super) supply: Tracked<Asset, Supply>,
+    /// What the unit in hand moves.
     pub(super) draft: Draft,
 }
 
 impl Planner<'_> {
+    fn into_plan(self, outcomes: Vec<Vec<Outcome>>) -> Plan {
+        Plan {
+            first_seq: self.first_seq,
+            expired: self.expired,
+            accepted: self.accepted,
+            outcomes,
+            delta: Delta {
+                accounts: self.accounts.changes().collect(),
+                supply: self.supply.changes().collect(),
+                ids: self.ids.changes().filter_map(|(id, record)| Some((id, record?))).collect(),
+                idem: self.idem.changes().filter_map(|(key, seq)| Some((key, seq?))).collect(),
+                holds: self.holds.changes().filter_map(|(id, hold)| Some((id, hold?))).collect(),
+            },
+        }
+    }
+
     fn next_seq(&self) -> Seq {
         self.first_seq + (self.expired.len() + self.accepted.len()) as Seq
     }
 
     /// Ends the holds that are due. Their effect cannot fail: what is held is there to be given
     /// back, and `available + held` was a sum that fitted before.
-    fn expire(&mut self) {
-        let due = std::mem::take(&mut self.facts.due);
-        for id in due.into_iter().take(self.group.expire_max) {
+    fn expire(&mut self, due: &[EntryId]) {
+        for &id in due.iter().take(self.group.expire_max) {
             let mut hold = self.hold(id).expect("a due hold was read with its id").clone();
             let entry = expire_entry(id, &hold).expect("an open hold has a remainder and a time");
             let seq = self.next_seq();
-            let key = AccountKey::new(&hold.account, &hold.asset);
-            let mut account = self.account(&key);
+            let slot = self.account_slot(&AccountKey::new(&hold.account, &hold.asset));
+            let mut account = self.accounts.rows[slot];
             account.held -= hold.remaining;
             account.available += hold.remaining;
             account.last_seq = seq;
+            self.accounts.set(slot, account);
             (hold.remaining, hold.state) = (0, HoldState::Expired);
-            self.delta.accounts.insert(key, account);
-            self.delta.holds.insert(id, hold);
-            self.delta.ids.insert(entry.id, IdRecord { seq, reversed_by: None, posting: None });
+            self.set_hold(id, hold);
+            let slot = self.ids.rows.slot_or(entry.id, || None);
+            self.ids.set(slot, Some(IdRecord { seq, reversed_by: None, posting: None }));
             self.expired.push(entry);
+            self.keep();
         }
     }
 
-    fn request(&mut self, at: usize, request: &Request) -> Vec<Outcome> {
+    fn request(&mut self, at: usize, request: &Request, named: &[Named]) -> Vec<Outcome> {
         let mut outcomes = Vec::with_capacity(request.items.len());
-        for unit in request.units() {
+        for range in request.units() {
             let first = self.next_seq();
-            let count = unit.len();
-            match self.unit(first, &request.items[unit.clone()]) {
+            let count = range.len();
+            let unit =
+                Unit { first, items: &request.items[range.clone()], named: &named[range.clone()] };
+            match self.unit(unit) {
                 Ok(Seen::New) => {
-                    let last = unit.end - 1;
-                    self.accepted.extend(unit.map(|item| Place {
+                    let last = range.end - 1;
+                    self.accepted.extend(range.map(|item| Place {
                         request: at,
                         item,
                         linked: item != last,
                     }));
-                    self.draft.settle_into(&mut self.delta);
+                    self.keep();
                     outcomes.extend((first..).take(count).map(Outcome::Committed));
                 }
                 Ok(Seen::Replayed(seqs)) => {
                     outcomes.extend(seqs.into_iter().map(Outcome::Replayed));
                 }
                 Err(failure) => {
-                    self.draft.clear();
+                    self.undo();
                     outcomes.extend((0..count).map(|item| failure.outcome_of(item)));
                 }
             }
@@ -191,8 +229,27 @@ impl Planner<'_> {
         outcomes
     }
 
-    /// Drafts a unit whose first entry would be at `first`.
-    fn unit(&mut self, first: Seq, items: &[Item]) -> Result<Seen, Failure> {
+    /// The unit in hand is accepted: what it leaves is the state for the next one.
+    fn keep(&mut self) {
+        self.ids.keep();
+        self.idem.keep();
+        self.holds.keep();
+        self.accounts.keep();
+        self.supply.keep();
+        self.draft.clear();
+    }
+
+    fn undo(&mut self) {
+        self.ids.undo();
+        self.idem.undo();
+        self.holds.undo();
+        self.accounts.undo();
+        self.supply.undo();
+        self.draft.clear();
+    }
+
+    fn unit(&mut self, unit: Unit<'_>) -> Result<Seen, Failure> {
+        let Unit { first, items, named } = unit;
         let refused = |item: &Item| item.refused.as_deref().cloned();
         if let Some((at, reject)) =
             items.iter().enumerate().find_map(|(at, item)| Some((at, refused(item)?)))
@@ -209,37 +266,42 @@ impl Planner<'_> {
                 ),
             })?,
         };
-        if let Seen::Replayed(seqs) = self.seen(first, items)? {
+        if let Seen::Replayed(seqs) = self.seen(unit)? {
             return Ok(Seen::Replayed(seqs));
         }
         for posting in legs {
-            self.record_posting(first, items, posting);
+            self.record_posting(unit, posting);
         }
-        for (at, item) in items.iter().enumerate() {
-            self.effect(at, first + at as Seq, item).map_err(|reject| Failure { at, reject })?;
+        for (at, (item, named)) in items.iter().zip(named).enumerate() {
+            let by = Mover { at, seq: first + at as Seq };
+            self.effect(by, item, *named).map_err(|reject| Failure { at, reject })?;
         }
         self.whole_postings_reversed()?;
-        self.net()?;
+        self.draft.net(&mut self.accounts, &mut self.supply)?;
         Ok(Seen::New)
     }
 
     /// Idempotency of a unit: all new, all seen before, or a conflict.
-    fn seen(&mut self, first: Seq, items: &[Item]) -> Result<Seen, Failure> {
+    fn seen(&mut self, unit: Unit<'_>) -> Result<Seen, Failure> {
         let mut seqs = Vec::new();
         let mut first_new = None;
-        for (at, item) in items.iter().enumerate() {
-            match self.original(item).map_err(|reject| Failure { at, reject })? {
+        for (at, (item, named)) in unit.items.iter().zip(unit.named).enumerate() {
+            match self
+                .original(unit.first, item, *named)
+                .map_err(|reject| Failure { at, reject })?
+            {
                 Some(seq) => seqs.push(seq),
                 None => {
                     first_new.get_or_insert(at);
-                    let record =
-                        IdRecord { seq: first + at as Seq, reversed_by: None, posting: None };
-                    let id = self.draft.ids.insert(item.entry.id, record);
-                    let tuple = self.draft.idem.insert(item.digest, record.seq);
-                    if id.is_some() || tuple.is_some() {
+                    // Whatever is there is of this unit.
+                    if self.ids.rows[named.id].is_some() || self.idem.rows[named.tuple].is_some() {
                         let details = "the unit has this id or this tuple twice";
                         return Err(Failure { at, reject: Reject::new(Reason::Conflict, details) });
                     }
+                    let seq = unit.first + at as Seq;
+                    let record = IdRecord { seq, reversed_by: None, posting: None };
+                    self.ids.set(named.id, Some(record));
+                    self.idem.set(named.tuple, Some(seq));
                 }
             }
         }
@@ -256,16 +318,12 @@ impl Planner<'_> {
         }
     }
 
-    /// The seq of the entry that took effect under this id or this tuple.
-    fn original(&self, item: &Item) -> Result<Option<Seq>, Reject> {
-        let by_id = match self.delta.ids.get(&item.entry.id) {
-            Some(record) => Some(record.seq),
-            None => foreseen(self.facts.ids.get(&item.entry.id)).map(|record| record.seq),
-        };
-        let by_tuple = || match self.delta.idem.get(&item.digest) {
-            Some(&seq) => Some(seq),
-            None => *foreseen(self.facts.idem.get(&item.digest)),
-        };
+    /// The seq of the entry that took effect under this id or this tuple, before the unit that begins at
+    /// `first`.
+    fn original(&self, first: Seq, item: &Item, named: Named) -> Result<Option<Seq>, Reject> {
+        let before = |seq: &Seq| *seq < first;
+        let by_id = self.ids.rows[named.id].map(|record| record.seq).filter(before);
+        let by_tuple = || self.idem.rows[named.tuple].filter(before);
         let Some(seq) = by_id.or_else(by_tuple) else { return Ok(None) };
         if self.entry_at(seq).same_content(&item.entry) {
             return Ok(Some(seq));
@@ -279,12 +337,13 @@ impl Planner<'_> {
         ))
     }
 
-    fn record_posting(&mut self, first: Seq, items: &[Item], legs: Range<usize>) {
-        let posting = Posting { first: first + legs.start as Seq, legs: legs.len() as u32 };
-        for item in &items[legs] {
-            if let Some(record) = self.draft.ids.get_mut(&item.entry.id) {
-                record.posting = Some(posting);
-            }
+    fn record_posting(&mut self, unit: Unit<'_>, legs: Range<usize>) {
+        let first = unit.first + legs.start as Seq;
+        let posting = Posting { first, legs: legs.len() as u32 };
+        for named in &unit.named[legs] {
+            let record =
+                self.ids.rows[named.id].map(|record| IdRecord { posting: Some(posting), ..record });
+            self.ids.set(named.id, record);
         }
     }
 
@@ -303,39 +362,24 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// The rules of sums, on what the whole unit moves: the earliest failing item is told.
-    fn net(&mut self) -> Result<(), Failure> {
-        let (facts, delta) = (&self.facts, &self.delta);
-        let account = |key: &AccountKey| match delta.accounts.get(key) {
-            Some(account) => *account,
-            None => *foreseen(facts.accounts.get(key)),
-        };
-        let supply = |asset: &_| match delta.supply.get(asset) {
-            Some(supply) => *supply,
-            None => *foreseen(facts.supply.get(asset)),
-        };
-        self.draft.net(account, supply)
-    }
-
-    pub(super) fn id_record(&self, id: EntryId) -> Option<IdRecord> {
-        let known = self.draft.ids.get(&id).or_else(|| self.delta.ids.get(&id));
-        known.copied().or_else(|| *foreseen(self.facts.ids.get(&id)))
-    }
-
     pub(super) fn hold(&self, id: EntryId) -> Option<&Hold> {
-        let known = self.draft.holds.get(&id).or_else(|| self.delta.holds.get(&id));
-        known.or_else(|| foreseen(self.facts.holds.get(&id)).as_ref())
+        let slot = self.holds.rows.slot(&id).expect(FORESEEN);
+        self.holds.rows[slot].as_ref()
     }
 
-    fn account(&self, key: &AccountKey) -> Account {
-        let known = self.delta.accounts.get(key);
-        known.copied().unwrap_or_else(|| *foreseen(self.facts.accounts.get(key)))
+    pub(super) fn set_hold(&mut self, id: EntryId, hold: Hold) {
+        let slot = self.holds.rows.slot_or(id, || None);
+        self.holds.set(slot, Some(hold));
+    }
+
+    pub(super) fn account_slot(&self, key: &AccountKey) -> Slot {
+        self.accounts.rows.slot(key).expect(FORESEEN)
     }
 
     /// The entry that was accepted at `seq`, in this group or before it.
     pub(super) fn entry_at(&self, seq: Seq) -> &Entry {
         let Some(offset) = seq.checked_sub(self.first_seq) else {
-            return foreseen(self.facts.entries.get(&seq));
+            return self.entries.get(&seq).expect(FORESEEN);
         };
         match self.expired.get(offset as usize) {
             Some(entry) => entry,
@@ -358,6 +402,4 @@ impl Failure {
     }
 }
 
-fn foreseen<T>(fact: Option<&T>) -> &T {
-    fact.expect("the prefetch reads all that a plan asks for")
-}
+pub(super) const FORESEEN: &str = "the prefetch reads all that a plan asks for";

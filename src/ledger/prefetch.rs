@@ -3,9 +3,10 @@
 
 use super::entry::{Entry, EntryId, Kind, Millis, Seq};
 use super::idempotency::IdemDigest;
-use super::names::{AccountKey, Asset};
+use super::names::{AccountId, AccountKey, Asset};
 use super::plan::Group;
-use super::state::{Account, Facts, Hold, IdRecord, Supply, changes_supply};
+use super::state::{Account, Facts, Hold, IdRecord, Named, Supply, changes_supply};
+use super::table::{Slot, Table};
 
 /// Where facts come from. Each answer has one element for each question, in the same order, and
 /// speaks of the state right after the last entry.
@@ -33,98 +34,83 @@ pub trait Source {
 /// # Errors
 /// The first error of the source.
 pub fn prefetch<S: Source>(source: &S, group: &Group<'_>) -> Result<Facts, S::Error> {
-    let mut facts = Facts { due: source.due(group.now, group.expire_max)?, ..Facts::default() };
-    let named = Named::of(group, &facts.due);
-    let found = source.ids(&named.ids)?;
-    facts.ids = pairs(named.ids, found);
-    let found = source.idem(&named.idem)?;
-    facts.idem = pairs(named.idem, found);
-    let found = source.holds(&named.holds)?;
-    facts.holds = pairs(named.holds, found);
+    let mut facts = named_by(group);
+    facts.due = source.due(group.now, group.expire_max)?;
+    for id in &facts.due {
+        facts.holds.slot_or(*id, || None);
+    }
+    facts.ids.fill(source.ids(facts.ids.keys())?);
+    facts.idem.fill(source.idem(facts.idem.keys())?);
+    facts.holds.fill(source.holds(facts.holds.keys())?);
 
     let seqs = leads_to(group, &facts);
     let found = source.entries(&seqs)?;
-    facts.entries = pairs(seqs, found);
-
-    let (mut keys, mut assets) = (named.accounts, named.assets);
-    for entry in facts.entries.values() {
-        touched_by(entry, &mut keys, &mut assets);
+    assert_eq!(seqs.len(), found.len(), "a source answers each question once");
+    for entry in &found {
+        touched_by(entry, &mut facts.accounts, &mut facts.supply);
     }
-    let held = facts.holds.values().flatten();
-    keys.extend(held.map(|hold| AccountKey::new(&hold.account, &hold.asset)));
-    once_each(&mut keys);
-    once_each(&mut assets);
-    let found = source.accounts(&keys)?;
-    facts.accounts = pairs(keys, found);
-    let found = source.supply(&assets)?;
-    facts.supply = pairs(assets, found);
+    facts.entries = seqs.into_iter().zip(found).collect();
+    for hold in facts.holds.values().iter().flatten() {
+        facts.accounts.slot_or(AccountKey::new(&hold.account, &hold.asset), Account::default);
+    }
+    facts.accounts.fill(source.accounts(facts.accounts.keys())?);
+    facts.supply.fill(source.supply(facts.supply.keys())?);
     Ok(facts)
 }
 
-#[derive(Default)]
-struct Named {
-    ids: Vec<EntryId>,
-    idem: Vec<IdemDigest>,
-    holds: Vec<EntryId>,
-    accounts: Vec<AccountKey>,
-    assets: Vec<Asset>,
-}
-
-impl Named {
-    fn of(group: &Group<'_>, due: &[EntryId]) -> Self {
-        let mut named = Named { holds: due.to_vec(), ..Named::default() };
-        for item in group.requests.iter().flat_map(|request| &request.items) {
-            let entry = &item.entry;
-            named.ids.push(entry.id);
-            named.ids.extend(entry.reference);
-            named.idem.push(item.digest);
-            if matches!(entry.kind, Kind::Capture | Kind::Release) {
-                named.holds.extend(entry.reference);
-            }
-            touched_by(entry, &mut named.accounts, &mut named.assets);
-        }
-        once_each_by(&mut named.ids, |id| u128::from_be_bytes(*id.as_bytes()));
-        once_each_by(&mut named.idem, |digest| u128::from_be_bytes(digest.0));
-        once_each_by(&mut named.holds, |id| u128::from_be_bytes(*id.as_bytes()));
-        named
-    }
-}
-
-fn touched_by(entry: &Entry, keys: &mut Vec<AccountKey>, assets: &mut Vec<Asset>) {
-    keys.push(AccountKey::new(&entry.account, &entry.asset));
-    keys.extend(entry.counterparty.iter().map(|other| AccountKey::new(other, &entry.asset)));
-    if changes_supply(entry.kind) {
-        assets.push(entry.asset.clone());
-    }
-}
-
-/// The seqs that a known id or tuple of a client's entry, or the reference of a Reverse, leads to.
-fn leads_to(group: &Group<'_>, facts: &Facts) -> Vec<Seq> {
-    let seq_of = |id: &EntryId| facts.ids.get(id).copied().flatten().map(|record| record.seq);
-    let mut seqs = Vec::new();
+/// Facts that name what the entries name, and know nothing of it.
+fn named_by(group: &Group<'_>) -> Facts {
+    let entries = group.requests.iter().map(|request| request.items.len()).sum();
+    let mut facts = Facts { named: Vec::with_capacity(entries), ..Facts::default() };
+    facts.ids.reserve(entries + entries / 4);
+    facts.idem.reserve(entries);
+    facts.accounts.reserve(entries);
     for item in group.requests.iter().flat_map(|request| &request.items) {
-        seqs.extend(seq_of(&item.entry.id));
-        seqs.extend(facts.idem.get(&item.digest).copied().flatten());
-        if item.entry.kind == Kind::Reverse {
-            seqs.extend(item.entry.reference.as_ref().and_then(seq_of));
+        let entry = &item.entry;
+        let (account, counterparty) = touched_by(entry, &mut facts.accounts, &mut facts.supply);
+        facts.named.push(Named {
+            id: facts.ids.slot_or(entry.id, || None),
+            reference: entry.reference.map(|id| facts.ids.slot_or(id, || None)),
+            tuple: facts.idem.slot_or(item.digest, || None),
+            account,
+            counterparty,
+        });
+        if matches!(entry.kind, Kind::Capture | Kind::Release) {
+            entry.reference.into_iter().for_each(|id| _ = facts.holds.slot_or(id, || None));
         }
     }
-    once_each(&mut seqs);
+    facts
+}
+
+fn touched_by(
+    entry: &Entry,
+    accounts: &mut Table<AccountKey, Account>,
+    supply: &mut Table<Asset, Supply>,
+) -> (Slot, Option<Slot>) {
+    let mut slot = |account: &AccountId| {
+        accounts.slot_or(AccountKey::new(account, &entry.asset), Account::default)
+    };
+    let (account, other) = (slot(&entry.account), entry.counterparty.as_ref().map(slot));
+    if changes_supply(entry.kind) && supply.get(&entry.asset).is_none() {
+        supply.insert(entry.asset.clone(), Supply::default());
+    }
+    (account, other)
+}
+
+/// The seqs that a known id or tuple of a client's entry, or the reference of a Reverse, leads to; each
+/// once, in ascending order.
+fn leads_to(group: &Group<'_>, facts: &Facts) -> Vec<Seq> {
+    let seq_of = |slot: Slot| facts.ids[slot].map(|record| record.seq);
+    let mut seqs = Vec::new();
+    let items = group.requests.iter().flat_map(|request| &request.items);
+    for (item, named) in items.zip(&facts.named) {
+        seqs.extend(seq_of(named.id));
+        seqs.extend(facts.idem[named.tuple]);
+        if item.entry.kind == Kind::Reverse {
+            seqs.extend(named.reference.and_then(seq_of));
+        }
+    }
+    seqs.sort_unstable();
+    seqs.dedup();
     seqs
-}
-
-fn once_each<T: Ord>(items: &mut Vec<T>) {
-    items.sort_unstable();
-    items.dedup();
-}
-
-/// In the order of the bytes, which a number of as many has too and compares faster.
-fn once_each_by<T: Eq>(items: &mut Vec<T>, number: impl Fn(&T) -> u128) {
-    items.sort_unstable_by_key(number);
-    items.dedup();
-}
-
-fn pairs<K: Eq + std::hash::Hash, V>(keys: Vec<K>, values: Vec<V>) -> super::state::Map<K, V> {
-    assert_eq!(keys.len(), values.len(), "a source answers each question once");
-    keys.into_iter().zip(values).collect()
 }

@@ -14,7 +14,7 @@ use super::plan::{Group, Outcome, Plan, plan};
 use super::prefetch::{Source, prefetch};
 use super::reason::Reason;
 use super::request::{Grants, Item, Request};
-use super::state::{Account, Delta, Hold, HoldState, IdRecord, Map, Supply};
+use super::state::{Account, Delta, Hold, HoldState, IdRecord, Map, State, Supply};
 
 /// Gives entries again that were replayed before: a Reverse asks for what it undoes.
 pub trait Originals {
@@ -64,7 +64,7 @@ impl<E> From<Violation> for ReplayError<E> {
 pub struct Replay {
     head: Seq,
     time: Millis,
-    state: Delta,
+    state: State,
     due: BTreeSet<(Millis, EntryId)>,
 }
 
@@ -80,7 +80,7 @@ impl Replay {
     }
 
     /// All that the log made: accounts, supply, ids, tuples and holds.
-    pub fn state(&self) -> &Delta {
+    pub fn state(&self) -> &State {
         &self.state
     }
 
@@ -126,8 +126,8 @@ impl Replay {
         let Some(item) = items.next() else { return false };
         let is_same =
             |known: &&Item| known.entry.id == item.entry.id || known.digest == item.digest;
-        self.state.ids.contains_key(&item.entry.id)
-            || self.state.idem.contains_key(&item.digest)
+        self.state.ids.get(&item.entry.id).is_some()
+            || self.state.idem.get(&item.digest).is_some()
             || before.iter().any(is_same)
     }
 
@@ -271,7 +271,7 @@ fn check_accepted(plan: &Plan) -> Result<(), Violation> {
 
 /// What a group is planned on.
 struct View<'a, O> {
-    state: &'a Delta,
+    state: &'a State,
     due: &'a BTreeSet<(Millis, EntryId)>,
     originals: &'a O,
 }

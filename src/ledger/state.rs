@@ -1,11 +1,13 @@
 //! What the ledger knows, as far as a commit group needs it: records, the [`Facts`] that were read
-//! before a plan, and the [`Delta`] that a plan leaves behind.
+//! before a plan, the [`Delta`] that a plan leaves behind, and the [`State`] that deltas add up to.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 
 use super::entry::{Entry, EntryId, Kind, Millis, Seq, Sequenced};
 use super::idempotency::IdemDigest;
 use super::names::{AccountId, AccountKey, Asset};
+use super::table::{Slot, Table};
 
 /// A hash map with a fast, seeded hash. Its order never reaches anything that is hashed or stored.
 pub type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
@@ -123,66 +125,96 @@ impl Hold {
     }
 }
 
+/// Where in the tables of its group's [`Facts`] what an entry names has its rows.
+#[derive(Clone, Copy, Debug)]
+pub struct Named {
+    /// Its id.
+    pub id: Slot,
+    /// The id that it acts on.
+    pub reference: Option<Slot>,
+    /// Its tuple.
+    pub tuple: Slot,
+    /// Its account, in its asset.
+    pub account: Slot,
+    /// The other account, in its asset.
+    pub counterparty: Option<Slot>,
+}
+
 /// Everything that a plan may look at, read before it starts.
 ///
-/// Whatever a group can ask for has an entry here, present or known to be absent: a question that
+/// Whatever a group can ask for has a row here, present or known to be absent: a question that
 /// was not foreseen is a bug, and [`super::plan`] panics on it rather than take it for "absent".
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
+    /// What each item names, request by request.
+    pub named: Vec<Named>,
     /// Accounts of all entries, of what they refer to, and of the holds that are due.
-    pub accounts: Map<AccountKey, Account>,
+    pub accounts: Table<AccountKey, Account>,
     /// Supplies of the assets that are minted or burned, also by a reversal.
-    pub supply: Map<Asset, Supply>,
+    pub supply: Table<Asset, Supply>,
     /// Ids of all entries and of what they refer to.
-    pub ids: Map<EntryId, Option<IdRecord>>,
+    pub ids: Table<EntryId, Option<IdRecord>>,
     /// Tuples of all entries.
-    pub idem: Map<IdemDigest, Option<Seq>>,
+    pub idem: Table<IdemDigest, Option<Seq>>,
     /// Holds named by a Capture or a Release, and those that are due.
-    pub holds: Map<EntryId, Option<Hold>>,
+    pub holds: Table<EntryId, Option<Hold>>,
     /// Entries that a known id or tuple leads to.
     pub entries: Map<Seq, Entry>,
     /// Holds with `expires_at <= now` in the order of (expires_at, id), bounded by the caller.
     pub due: Vec<EntryId>,
 }
 
-/// New values of everything that a group changed.
+/// New values of everything that a group changed, each key once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Delta {
     /// Accounts.
-    pub accounts: Map<AccountKey, Account>,
+    pub accounts: Vec<(AccountKey, Account)>,
     /// Supplies.
-    pub supply: Map<Asset, Supply>,
+    pub supply: Vec<(Asset, Supply)>,
     /// Ids: new ones, and those that were reversed.
-    pub ids: Map<EntryId, IdRecord>,
+    pub ids: Vec<(EntryId, IdRecord)>,
     /// Tuples, new ones only.
-    pub idem: Map<IdemDigest, Seq>,
+    pub idem: Vec<(IdemDigest, Seq)>,
     /// Holds: new ones and changed ones.
-    pub holds: Map<EntryId, Hold>,
+    pub holds: Vec<(EntryId, Hold)>,
 }
 
-impl Delta {
-    /// An empty one, with room for as many changes as are in `other`.
-    pub fn as_large_as(other: &Delta) -> Self {
-        let mut delta = Delta::default();
-        delta.accounts.reserve(other.accounts.len());
-        delta.ids.reserve(other.ids.len());
-        delta.idem.reserve(other.idem.len());
-        delta.holds.reserve(other.holds.len());
-        delta
+/// What some groups in a row lead to: from the first one on, the whole state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// Accounts.
+    pub accounts: Table<AccountKey, Account>,
+    /// Supplies.
+    pub supply: Table<Asset, Supply>,
+    /// Ids.
+    pub ids: Table<EntryId, IdRecord>,
+    /// Tuples.
+    pub idem: Table<IdemDigest, Seq>,
+    /// Holds, closed ones among them.
+    pub holds: Table<EntryId, Hold>,
+}
+
+impl State {
+    /// An empty one, with room for as much as is in `other`.
+    pub fn as_large_as(other: &State) -> Self {
+        let mut state = State::default();
+        state.accounts.reserve(other.accounts.len());
+        state.ids.reserve(other.ids.len());
+        state.idem.reserve(other.idem.len());
+        state.holds.reserve(other.holds.len());
+        state
     }
 
     /// Takes in what came after; the later value wins.
     pub fn merge(&mut self, later: Delta) {
-        self.accounts.extend(later.accounts);
-        self.supply.extend(later.supply);
-        self.ids.extend(later.ids);
-        self.idem.extend(later.idem);
-        self.holds.extend(later.holds);
-    }
-
-    /// Nothing changed.
-    pub fn is_empty(&self) -> bool {
-        self.ids.is_empty()
+        fn all<K: Eq + Hash, V>(table: &mut Table<K, V>, rows: Vec<(K, V)>) {
+            rows.into_iter().for_each(|(key, value)| table.insert(key, value));
+        }
+        all(&mut self.accounts, later.accounts);
+        all(&mut self.supply, later.supply);
+        all(&mut self.ids, later.ids);
+        all(&mut self.idem, later.idem);
+        all(&mut self.holds, later.holds);
     }
 }
 

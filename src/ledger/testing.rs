@@ -11,7 +11,7 @@ use super::names::{AccountId, AccountKey, Asset, IdemId, KeyName};
 use super::plan::{Group, Outcome, Plan, plan};
 use super::prefetch::{Source, prefetch};
 use super::request::{Grants, Item, Request};
-use super::state::{Account, Delta, Hold, HoldState, IdRecord, Supply};
+use super::state::{Account, Hold, HoldState, IdRecord, State, Supply};
 
 /// An entry of `kind` with an id and a nonce that no other entry of this process has.
 pub(crate) fn entry(kind: Kind, account: &str, amount: u128) -> Entry {
@@ -107,7 +107,7 @@ pub(crate) fn any_sequenced() -> impl Strategy<Value = Sequenced> {
 /// A whole ledger in memory: what the store is for the daemon.
 #[derive(Clone, Default)]
 pub(crate) struct Book {
-    pub(crate) state: Delta,
+    pub(crate) state: State,
     pub(crate) log: Vec<Sequenced>,
     pub(crate) now: Millis,
     pub(crate) expire_max: usize,
@@ -186,10 +186,10 @@ impl Book {
         assert_eq!(self.state.idem.len(), clients.clone().count());
         for (at, known) in self.log.iter().enumerate() {
             assert_eq!(known.seq, at as Seq + 1, "seqs have no gap");
-            assert_eq!(self.state.ids[&known.entry.id].seq, known.seq);
+            assert_eq!(self.state.ids.get(&known.entry.id).unwrap().seq, known.seq);
         }
         for known in clients {
-            assert_eq!(self.state.idem[&IdemDigest::of(&known.entry)], known.seq);
+            assert_eq!(self.state.idem.get(&IdemDigest::of(&known.entry)), Some(&known.seq));
         }
     }
 }

@@ -118,19 +118,19 @@ fn flush(shared: &Shared, layer: &Layer) -> Result<(), StoreError> {
 /// its height would be applied twice by the replay.
 pub(super) fn batch_of(layer: &Layer) -> DerivedBatch {
     let mut batch = DerivedBatch::new();
-    for (key, account) in &layer.delta.accounts {
+    for (key, account) in &layer.state.accounts {
         batch.put(DerivedFamily::Accounts, key.as_bytes(), codec::account_value(account));
     }
-    for (asset, supply) in &layer.delta.supply {
+    for (asset, supply) in &layer.state.supply {
         batch.put(DerivedFamily::Supply, asset.as_str(), codec::supply_value(supply));
     }
-    for (id, record) in &layer.delta.ids {
+    for (id, record) in &layer.state.ids {
         batch.put(DerivedFamily::Ids, id.as_bytes(), codec::id_value(record));
     }
-    for (digest, seq) in &layer.delta.idem {
+    for (digest, seq) in &layer.state.idem {
         batch.put(DerivedFamily::Idem, digest.0, codec::seq_key(*seq));
     }
-    for (id, hold) in &layer.delta.holds {
+    for (id, hold) in &layer.state.holds {
         batch.put(DerivedFamily::Holds, id.as_bytes(), codec::hold_value(hold));
     }
     for (&(at, id), &open) in &layer.due {

@@ -6,24 +6,28 @@
 //! still found in memory until the next one is: what was just changed is asked for again more often than
 //! not, and its values are the engine's.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::hash::BuildHasher;
 use std::mem::take;
 use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 
 use super::block::Fresh;
 use super::codec::Head;
 use super::filter::SharedFilter;
 use crate::accumulator::TileId;
 use crate::ledger::entry::{EntryId, Millis, Seq};
-use crate::ledger::names::AccountKey;
-use crate::ledger::state::{Delta, HoldState};
+use crate::ledger::names::{AccountId, AccountKey};
+use crate::ledger::state::{Account, Delta, HoldState, State};
 
 /// Changes of some groups in a row.
 #[derive(Debug, Default)]
 pub(super) struct Layer {
-    pub(super) delta: Delta,
-    /// The keys of `delta.accounts` in order, for the assets of one account.
-    pub(super) account_keys: BTreeSet<AccountKey>,
+    pub(super) state: State,
+    /// The rows of `state.accounts` by account, for all assets of one.
+    of_account: OfAccount,
     /// True: the hold is open and waits for its time. False: it does no longer.
     pub(super) due: BTreeMap<(Millis, EntryId), bool>,
     pub(super) tiles: BTreeMap<TileId, Vec<u8>>,
@@ -46,17 +50,14 @@ impl Layer {
         entries: u64,
     ) {
         self.blocks.insert(self.height + 1, block);
-        for key in delta.accounts.keys() {
-            if !self.delta.accounts.contains_key(key) {
-                self.account_keys.insert(key.clone());
-            }
-        }
         for (id, hold) in &delta.holds {
             if let Some(at) = hold.due(*id) {
                 self.due.insert(at, hold.state == HoldState::Open);
             }
         }
-        self.delta.merge(delta);
+        let known = self.state.accounts.len();
+        self.state.merge(delta);
+        self.of_account.take_in(self.state.accounts.keys(), known);
         self.tiles.extend(tiles);
         self.entries += entries;
         self.height += entries;
@@ -67,8 +68,8 @@ impl Layer {
     /// What single keys are looked up by, and all else.
     fn split(mut self) -> (Layer, Layer) {
         let rest = Layer {
-            delta: Delta { idem: take(&mut self.delta.idem), ..Delta::default() },
-            account_keys: take(&mut self.account_keys),
+            state: State { idem: take(&mut self.state.idem), ..State::default() },
+            of_account: take(&mut self.of_account),
             due: take(&mut self.due),
             tiles: take(&mut self.tiles),
             filter: self.filter.take(),
@@ -77,10 +78,44 @@ impl Layer {
         (self, rest)
     }
 
+    /// All assets of an account that this layer changed.
+    pub(super) fn assets_of(
+        &self,
+        id: &AccountId,
+    ) -> impl Iterator<Item = (&AccountKey, &Account)> {
+        let (keys, values) = (self.state.accounts.keys(), self.state.accounts.values());
+        self.of_account.rows(keys, AccountKey::prefix(id)).map(|at| (&keys[at], &values[at]))
+    }
+
     /// The canonical form of an entry of this layer.
     pub(super) fn form(&self, seq: Seq) -> Option<&[u8]> {
         let (first, block) = self.blocks.range(..=seq).next_back()?;
         block.form(usize::try_from(seq - first).ok()?)
+    }
+}
+
+/// Which rows of a table are of one account, whatever the asset.
+#[derive(Debug, Default)]
+struct OfAccount {
+    rows: HashTable<u32>,
+    hasher: RandomState,
+}
+
+impl OfAccount {
+    /// Takes in the keys from `known` on, which are new.
+    fn take_in(&mut self, keys: &[AccountKey], known: usize) {
+        let OfAccount { rows, hasher } = self;
+        let hash = |at: usize| hasher.hash_one(keys[at].account_bytes());
+        for at in known..keys.len() {
+            // A table has fewer than 2^32 rows.
+            rows.insert_unique(hash(at), at as u32, |&at| hash(at as usize));
+        }
+    }
+
+    fn rows(&self, keys: &[AccountKey], prefix: Vec<u8>) -> impl Iterator<Item = usize> {
+        let candidates = self.rows.iter_hash(self.hasher.hash_one(&prefix[..]));
+        let candidates = candidates.map(|&at| at as usize);
+        candidates.filter(move |&at| keys[at].account_bytes() == prefix)
     }
 }
 
@@ -129,14 +164,15 @@ impl Overlay {
             return None;
         }
         // The next one will be about as large: its maps do not grow entry by entry.
-        let delta = Delta::as_large_as(&self.active.delta);
-        let next = Layer { height: self.active.height, delta, ..Layer::default() };
+        let state = State::as_large_as(&self.active.state);
+        let next = Layer { height: self.active.height, state, ..Layer::default() };
         let full = std::mem::replace(&mut self.active, next);
         let full = Arc::new(Layer { filter, ..full });
         self.frozen = Some(Arc::clone(&full));
         self.era += 1;
         Some(full)
     }
+
     /// The flush of this layer is visible in the engine: scans find its values there from here on, and
     /// single keys too, unless they are to be found in memory. What is given back takes a while to drop.
     #[must_use]

@@ -7,7 +7,6 @@
 //! asked for anew. So an answer is of one size, whatever the flusher does.
 
 use std::collections::BTreeMap;
-use std::ops::Bound::{Excluded, Included};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -210,25 +209,25 @@ impl Shared {
 /// The state. Each answer is of one size.
 impl Shared {
     pub(super) fn ids(&self, ids: &[EntryId]) -> Result<Vec<Option<IdRecord>>, ReadError> {
-        let known = |layer: &Layer, id: &EntryId| layer.delta.ids.get(id).copied();
+        let known = |layer: &Layer, id: &EntryId| layer.state.ids.get(id).copied();
         let found = self.many(DerivedFamily::Ids, ids, known, |id| id.as_bytes(), codec::id_of);
         Ok(found?.value)
     }
 
     pub(super) fn idem(&self, digests: &[IdemDigest]) -> Result<Vec<Option<Seq>>, ReadError> {
-        let known = |layer: &Layer, digest: &IdemDigest| layer.delta.idem.get(digest).copied();
+        let known = |layer: &Layer, digest: &IdemDigest| layer.state.idem.get(digest).copied();
         let found =
             self.many(DerivedFamily::Idem, digests, known, |digest| &digest.0, codec::seq_of);
         Ok(found?.value)
     }
 
     pub(super) fn holds(&self, ids: &[EntryId]) -> Result<At<Vec<Option<Hold>>>, ReadError> {
-        let known = |layer: &Layer, id: &EntryId| layer.delta.holds.get(id).cloned();
+        let known = |layer: &Layer, id: &EntryId| layer.state.holds.get(id).cloned();
         self.many(DerivedFamily::Holds, ids, known, |id| id.as_bytes(), codec::hold_of)
     }
 
     pub(super) fn accounts(&self, keys: &[AccountKey]) -> Result<Vec<Option<Account>>, ReadError> {
-        let known = |layer: &Layer, key: &AccountKey| layer.delta.accounts.get(key).copied();
+        let known = |layer: &Layer, key: &AccountKey| layer.state.accounts.get(key).copied();
         let found = self.many(
             DerivedFamily::Accounts,
             keys,
@@ -240,7 +239,7 @@ impl Shared {
     }
 
     pub(super) fn supplies(&self, assets: &[Asset]) -> Result<Vec<Option<Supply>>, ReadError> {
-        let known = |layer: &Layer, asset: &Asset| layer.delta.supply.get(asset).copied();
+        let known = |layer: &Layer, asset: &Asset| layer.state.supply.get(asset).copied();
         let bytes: fn(&Asset) -> &[u8] = |asset| asset.as_str().as_bytes();
         Ok(self.many(DerivedFamily::Supply, assets, known, bytes, codec::supply_of)?.value)
     }
@@ -280,9 +279,7 @@ impl Shared {
         let of_layers = |overlay: &Overlay| {
             let mut newer = BTreeMap::new();
             for layer in overlay.layers().rev() {
-                let mine =
-                    layer.account_keys.range::<[u8], _>((Included(&*prefix), Excluded(&*end)));
-                newer.extend(mine.map(|key| (key.clone(), layer.delta.accounts[key])));
+                newer.extend(layer.assets_of(id).map(|(key, account)| (key.clone(), *account)));
             }
             newer
         };
@@ -303,7 +300,7 @@ impl Shared {
     pub(super) fn all_supplies(&self) -> Result<At<Vec<(Asset, Supply)>>, ReadError> {
         let of_layers = |overlay: &Overlay| {
             let layers = overlay.layers().rev();
-            let newer = layers.flat_map(|layer| &layer.delta.supply);
+            let newer = layers.flat_map(|layer| &layer.state.supply);
             newer.map(|(asset, supply)| (asset.clone(), *supply)).collect::<BTreeMap<_, _>>()
         };
         self.answer(of_layers, |newer| {

@@ -16,7 +16,7 @@ use super::writer::HEAD;
 use crate::accumulator::{Hash, TileId};
 use crate::ledger::encode::decode;
 use crate::ledger::entry::{Entry, Millis, Seq, Sequenced};
-use crate::ledger::state::{Delta, Hold, HoldState};
+use crate::ledger::state::{Hold, HoldState, State};
 
 /// Why a walk ends before the log does.
 #[derive(Debug, thiserror::Error)]
@@ -213,7 +213,7 @@ pub fn entry_of(engine: &dyn Engine, seq: Seq) -> Result<Entry, ReadError> {
 /// When they cannot be read.
 pub fn derived_differs(
     engine: &dyn Engine,
-    state: &Delta,
+    state: &State,
 ) -> Result<Option<&'static str>, ReadError> {
     use DerivedFamily::{Accounts, Due, Holds, Idem, Ids, Supply};
     let same = |family, count: usize, is: &dyn Fn(&[u8], &[u8]) -> bool| {
@@ -262,7 +262,7 @@ pub fn derived_differs(
             known.is_some_and(|hold| hold.expires_at == Some(at)) && value.is_empty()
         })
     };
-    if !same(Due, state.holds.values().filter(|hold| waits(hold)).count(), &due)? {
+    if !same(Due, state.holds.values().iter().filter(|hold| waits(hold)).count(), &due)? {
         return Ok(Some("the stored times of holds"));
     }
     let load = |key: &[u8]| engine.derived_get(DerivedFamily::Filter, key);

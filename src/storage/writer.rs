@@ -34,7 +34,7 @@ const ENTRY_COST_BYTES: u64 = 1536;
 /// The filter is saved with a flush once it holds an entry more for each of so many of its bytes, and at
 /// an orderly stop: at most so many bytes are written for an entry. What it lacks at the next start is
 /// read from the log: about a second for a million entries.
-const FILTER_BYTES_PER_ENTRY: u64 = 64;
+const FILTER_BYTES_PER_ENTRY: u64 = 16;
 
 /// The largest layer of an engine in memory, in entries.
 const FLUSH_IN_MEMORY_MAX: u64 = 50_000;
@@ -237,8 +237,8 @@ impl Writer {
         let Prepared { plan, head, tiles, touched, block } = prepared;
         let entries = plan.entries_count() as u64;
         if let Some(filter) = &mut self.filter {
-            plan.delta.ids.keys().for_each(|id| filter.insert(id.as_bytes()));
-            plan.delta.idem.keys().for_each(|tuple| filter.insert(&tuple.0));
+            plan.delta.ids.iter().for_each(|(id, _)| filter.insert(id.as_bytes()));
+            plan.delta.idem.iter().for_each(|(tuple, _)| filter.insert(&tuple.0));
         }
         self.tiles = tiles;
         let mut overlay = self.shared.overlay.write();

@@ -97,7 +97,7 @@ fn same_state(book: &Book, model: &Model) -> Result<(), TestCaseError> {
         .map(|(id, h)| (*id, Held { left: h.remaining, paid: h.captured, state: h.state }))
         .collect();
     prop_assert_eq!(&holds, &model.holds);
-    let records = || state.ids.values();
+    let records = || state.ids.values().iter();
     let reversed: BTreeMap<_, _> =
         records().filter_map(|record| Some((record.seq, record.reversed_by?))).collect();
     prop_assert_eq!(&reversed, &model.reversed);
@@ -305,7 +305,7 @@ fn random_requests_reach_each_kind_and_each_reason() {
             *reached.entry(entry.kind.as_str().into()).or_default() += 1;
             *reached.entry(format!("linked {linked}")).or_default() += 1;
         }
-        for record in book.state.ids.values().filter(|record| record.reversed_by.is_some()) {
+        for record in book.state.ids.values().iter().filter(|record| record.reversed_by.is_some()) {
             let kind = book.log[record.seq as usize - 1].entry.kind;
             *reached.entry(format!("reversed {}", kind.as_str())).or_default() += 1;
         }

@@ -245,7 +245,7 @@ fn what_may_be_reversed_is_reversed_once_and_in_full() {
          transfer a>b 5 -> ok
          reverse a 5 =n -> insufficient_funds",
     );
-    let supply = script.book.state.supply[&Asset::new("RON").unwrap()];
+    let supply = script.book.state.supply.get(&Asset::new("RON").unwrap()).unwrap();
     assert_eq!((supply.minted, supply.burned), (115, 110));
 }
 
@@ -364,7 +364,7 @@ fn what_only_passes_through_an_account_leaves_its_totals() {
     ));
     let total = |name: &str| {
         let key = AccountKey::new(&AccountId::new(name).unwrap(), &Asset::new("RON").unwrap());
-        let account = script.book.state.accounts[&key];
+        let account = script.book.state.accounts.get(&key).unwrap();
         (account.available, account.credits, account.debits)
     };
     assert_eq!((total("a"), total("b")), ((4, 5, 1), (1, 1, 0)));

@@ -77,7 +77,7 @@ impl World {
             assert_eq!(reader.find(*id)?, Some(*record));
         }
         for (asset, supply) in reader.supply()?.value {
-            assert_eq!(self.book.state.supply[&asset], supply);
+            assert_eq!(self.book.state.supply.get(&asset), Some(&supply));
         }
         Ok(())
     }
