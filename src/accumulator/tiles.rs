@@ -57,6 +57,9 @@ impl Tiles {
     pub fn append(&mut self, leaves: impl IntoIterator<Item = Hash>) -> Vec<(TileId, Vec<u8>)> {
         let before = self.size();
         let mut changed = Vec::new();
+        // At once: a clone has room for nothing more.
+        let lowest = &mut self.edge[0];
+        lowest.reserve_exact(TILE_BYTES - lowest.len());
         for leaf in leaves {
             let index = self.size();
             self.frontier.push_each(self.algo, leaf, |height, node| {

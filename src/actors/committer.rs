@@ -93,6 +93,9 @@ impl Actor for Committer {
             committer.deps.probe.hit(Point::CommitterTick);
             committer.look_at_disk();
             committer.commit(Vec::new());
+            if let Some(state) = &mut committer.state {
+                state.writer.flush_when_full();
+            }
         });
     }
 }

@@ -15,6 +15,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::de::{Read, SliceRead, StrRead};
 
 pub use self::binary::parse_binary;
 use self::fields::{Fault, Fields, Raw};
@@ -71,14 +72,27 @@ impl Parsed {
 /// # Errors
 /// `too_large` for a batch over the limit, else `unknown_kind` with the place of the first fault.
 pub fn parse(body: &[u8], rules: &Rules<'_>) -> Result<Parsed, Reject> {
-    let mut json = serde_json::Deserializer::from_slice(body);
     // An entry is hardly shorter than this many bytes, so that the list seldom has to grow.
     let room = (body.len() / 256).min(rules.batch_max_entries);
-    let request = RequestSeed { rules, room }.deserialize(&mut json);
-    let request = request.and_then(|request| json.end().map(|()| request));
+    let seed = RequestSeed { rules, room };
+    let request = match std::str::from_utf8(body) {
+        // Checked once, and not value by value.
+        Ok(text) => read(StrRead::new(text), seed),
+        // The place of what is no text is told by the reader.
+        Err(_) => read(SliceRead::new(body), seed),
+    };
     // Every value is taken, whatever its type: what is left are errors of the syntax, and their
     // messages hold no text of the client.
     request.map_err(|error| malformed(format!("body: not JSON: {error}")))?
+}
+
+fn read<'de, R: Read<'de>>(
+    json: R,
+    seed: RequestSeed<'_>,
+) -> serde_json::Result<Result<Parsed, Reject>> {
+    let mut json = serde_json::Deserializer::new(json);
+    let request = seed.deserialize(&mut json)?;
+    json.end().map(|()| request)
 }
 
 fn malformed(details: impl Into<Cow<'static, str>>) -> Reject {

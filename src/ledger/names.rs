@@ -1,12 +1,12 @@
 //! The names that entries carry. Each is checked once, when it is made, and never again: a value of
 //! one of these types is proof that its length and its characters are within the limits. A copy of
-//! one is the same text, and costs no allocation: entries of one request share what they have in common.
+//! one is the same text, and costs no allocation: up to 23 bytes lie in place, and a longer text is shared.
 
 use std::fmt;
-use std::sync::{Arc, LazyLock};
 
 use serde::{Serialize, Serializer};
 use smallvec::SmallVec;
+use smol_str::SmolStr;
 
 /// Why a text is not a name. The message is safe to show to a client: it never repeats the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,7 +40,7 @@ macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $max:literal, $charset:literal, $allowed:expr) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Arc<str>);
+        pub struct $name(SmolStr);
 
         impl $name {
             /// The longest name, in bytes (the characters are ASCII).
@@ -50,9 +50,10 @@ macro_rules! name {
             ///
             /// # Errors
             /// [`NameError`] when it is empty, too long, or has another character.
-            pub fn new(text: impl AsRef<str> + Into<Arc<str>>) -> Result<Self, NameError> {
-                check(text.as_ref().as_bytes(), Self::MAX_BYTES, $charset, $allowed)?;
-                Ok(Self(text.into()))
+            pub fn new(text: impl AsRef<str>) -> Result<Self, NameError> {
+                let text = text.as_ref();
+                check(text.as_bytes(), Self::MAX_BYTES, $charset, $allowed)?;
+                Ok(Self(SmolStr::new(text)))
             }
 
             /// Checks bytes, then takes them as the text that they are.
@@ -62,7 +63,7 @@ macro_rules! name {
             pub fn from_bytes(bytes: &[u8]) -> Result<Self, NameError> {
                 check(bytes, Self::MAX_BYTES, $charset, $allowed)?;
                 let text = std::str::from_utf8(bytes).expect("what is allowed is ASCII");
-                Ok(Self(text.into()))
+                Ok(Self(SmolStr::new(text)))
             }
 
             /// The text.
@@ -124,8 +125,7 @@ impl KeyName {
     /// Stands where a verified KID will stand. The prevalidator replaces it in every entry before
     /// the entry goes on; it never reaches the log.
     pub fn unverified() -> Self {
-        static UNVERIFIED: LazyLock<KeyName> = LazyLock::new(|| KeyName("unverified".into()));
-        UNVERIFIED.clone()
+        KeyName(SmolStr::new_static("unverified"))
     }
 }
 

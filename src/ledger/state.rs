@@ -195,14 +195,22 @@ pub struct State {
 }
 
 impl State {
-    /// An empty one, with room for as much as is in `other`.
-    pub fn as_large_as(other: &State) -> Self {
+    /// An empty one with room for what so many entries bring; how many accounts they touch, nobody knows.
+    pub fn with_capacity(entries: usize) -> Self {
         let mut state = State::default();
-        state.accounts.reserve(other.accounts.len());
-        state.ids.reserve(other.ids.len());
-        state.idem.reserve(other.idem.len());
-        state.holds.reserve(other.holds.len());
+        state.ids.reserve(entries);
+        state.idem.reserve(entries);
+        state.holds.reserve(entries / 4);
         state
+    }
+
+    /// Forgets all, and keeps its memory.
+    pub fn clear(&mut self) {
+        self.accounts.clear();
+        self.supply.clear();
+        self.ids.clear();
+        self.idem.clear();
+        self.holds.clear();
     }
 
     /// Takes in what came after; the later value wins.

@@ -67,6 +67,13 @@ impl<K, V> Table<K, V> {
         self.keys.iter().zip(&self.values)
     }
 
+    /// Forgets all rows, and keeps their memory.
+    pub fn clear(&mut self) {
+        self.keys.clear();
+        self.values.clear();
+        self.slots.clear();
+    }
+
     /// Gives each row the value at its place.
     ///
     /// # Panics

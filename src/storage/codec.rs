@@ -2,10 +2,15 @@
 //! texts have their length in one byte in front. `docs/INTEROP.md` shows the blocks, which leave the
 //! store; the rest is the store's own and is rebuilt from them.
 
+use smallvec::SmallVec;
+
 use crate::accumulator::{Hash, TileId};
 use crate::ledger::entry::{EntryId, Millis, Seq};
 use crate::ledger::names::{AccountId, Asset};
 use crate::ledger::state::{Account, Hold, HoldState, IdRecord, Posting, Supply};
+
+/// A value that lies in place up to so many bytes: a flush makes hundreds of thousands of them.
+pub(super) type Value<const N: usize> = SmallVec<[u8; N]>;
 
 /// The record is not one that this code wrote: the store is damaged, or of another version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,8 +67,8 @@ pub(super) fn head_of(value: &[u8]) -> Result<Head, Damaged> {
     rest.end(head)
 }
 
-pub(super) fn account_value(account: &Account) -> Vec<u8> {
-    let mut out = Vec::with_capacity(4 * 16 + 8);
+pub(super) fn account_value(account: &Account) -> Value<96> {
+    let mut out = Value::new();
     for amount in [account.available, account.held, account.credits, account.debits] {
         out.extend_from_slice(&amount.to_be_bytes());
     }
@@ -94,8 +99,8 @@ pub(super) fn supply_of(value: &[u8]) -> Result<Supply, Damaged> {
 }
 
 /// Seq, reversed_by (0 for none), and for a leg the first seq and the length of its posting.
-pub(super) fn id_value(record: &IdRecord) -> Vec<u8> {
-    let mut out = Vec::with_capacity(8 + 8 + 12);
+pub(super) fn id_value(record: &IdRecord) -> Value<32> {
+    let mut out = Value::new();
     out.extend_from_slice(&record.seq.to_be_bytes());
     out.extend_from_slice(&record.reversed_by.unwrap_or(0).to_be_bytes());
     if let Some(posting) = record.posting {
@@ -115,8 +120,8 @@ pub(super) fn id_of(value: &[u8]) -> Result<IdRecord, Damaged> {
     rest.end(IdRecord { seq, reversed_by: Some(reversed_by).filter(|seq| *seq != 0), posting })
 }
 
-pub(super) fn hold_value(hold: &Hold) -> Vec<u8> {
-    let mut out = Vec::with_capacity(128);
+pub(super) fn hold_value(hold: &Hold) -> Value<128> {
+    let mut out = Value::new();
     out.push(hold.state as u8);
     out.extend_from_slice(&hold.seq.to_be_bytes());
     out.extend_from_slice(&hold.expires_at.unwrap_or(0).to_be_bytes());

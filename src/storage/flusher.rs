@@ -10,11 +10,14 @@ use parking_lot::{Condvar, Mutex};
 use super::background;
 use super::codec;
 use super::engine::{DerivedBatch, DerivedFamily, Durability, StoreError};
-use super::overlay::Layer;
+use super::overlay::{Layer, Overlay};
 use super::view::Shared;
 
 /// The key in the derived meta family of the height that all derived data stands for.
 pub(super) const HEIGHT: &[u8] = b"height";
+
+/// About what an entry changes, in bytes of keys and values.
+const BYTES_PER_ENTRY: usize = 100;
 
 /// Each try after a failure of the disk opens derived data anew, which readers wait for.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
@@ -102,8 +105,8 @@ fn run(shared: &Shared, queue: &Receiver<Arc<Layer>>, turns: &Turns) {
         }
         // An engine in memory finds them as fast, and has a bound on what it may take.
         let is_kept = shared.durability() != Durability::Memory;
-        let done_with = shared.overlay.write().flushed(layer, is_kept);
-        drop(done_with);
+        let done = shared.overlay.write().flushed(layer, is_kept);
+        Overlay::reuse(&shared.overlay, done);
         let _guard = turns.ended.lock();
         turns.turned.notify_all();
     }
@@ -117,7 +120,8 @@ fn flush(shared: &Shared, layer: &Layer) -> Result<(), StoreError> {
 /// Everything that a layer changed, and the height that it leads to, in one batch: a family ahead of
 /// its height would be applied twice by the replay.
 pub(super) fn batch_of(layer: &Layer) -> DerivedBatch {
-    let mut batch = DerivedBatch::new();
+    let entries = layer.entries as usize;
+    let mut batch = DerivedBatch::with_capacity(3 * entries, BYTES_PER_ENTRY * entries);
     for (key, account) in &layer.state.accounts {
         batch.put(DerivedFamily::Accounts, key.as_bytes(), codec::account_value(account));
     }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
+use parking_lot::RwLock;
 
 use super::block::Fresh;
 use super::codec::Head;
@@ -78,6 +79,14 @@ impl Layer {
         (self, rest)
     }
 
+    /// The tables of a layer that [`Layer::split`] has divided, emptied for another one: new memory would
+    /// have to be mapped page by page, under the lock that commits need.
+    fn emptied(kept: Layer, rest: Layer) -> State {
+        let mut state = State { idem: rest.state.idem, ..kept.state };
+        state.clear();
+        state
+    }
+
     /// All assets of an account that this layer changed.
     pub(super) fn assets_of(
         &self,
@@ -119,6 +128,13 @@ impl OfAccount {
     }
 }
 
+/// What a flush has made superfluous: a layer, and what was not kept of another.
+#[derive(Default)]
+pub(super) struct Done {
+    layer: Option<Layer>,
+    rest: Option<Layer>,
+}
+
 /// Both layers and the head that they lead to.
 #[derive(Debug)]
 pub(super) struct Overlay {
@@ -127,6 +143,8 @@ pub(super) struct Overlay {
     pub(super) frozen: Option<Arc<Layer>>,
     /// The layer that was flushed last, for look-ups of single keys.
     pub(super) settled: Option<Layer>,
+    /// Empty tables for the next layer.
+    pub(super) spare: Option<State>,
     /// Counts what changes the engine's share of an answer: see the view.
     pub(super) era: u64,
 }
@@ -134,7 +152,7 @@ pub(super) struct Overlay {
 impl Overlay {
     pub(super) fn new(head: Head) -> Self {
         let active = Layer { height: head.seq, ..Layer::default() };
-        Overlay { head, active, frozen: None, settled: None, era: 0 }
+        Overlay { head, active, frozen: None, settled: None, spare: None, era: 0 }
     }
 
     /// Newest first.
@@ -163,8 +181,9 @@ impl Overlay {
         if !self.can_freeze() {
             return None;
         }
-        // The next one will be about as large: its maps do not grow entry by entry.
-        let state = State::as_large_as(&self.active.state);
+        // Tables that do not grow entry by entry, each time with a copy of all that is there.
+        let state = self.spare.take();
+        let state = state.unwrap_or_else(|| State::with_capacity(self.active.state.ids.len()));
         let next = Layer { height: self.active.height, state, ..Layer::default() };
         let full = std::mem::replace(&mut self.active, next);
         let full = Arc::new(Layer { filter, ..full });
@@ -176,14 +195,22 @@ impl Overlay {
     /// The flush of this layer is visible in the engine: scans find its values there from here on, and
     /// single keys too, unless they are to be found in memory. What is given back takes a while to drop.
     #[must_use]
-    pub(super) fn flushed(&mut self, layer: Arc<Layer>, is_kept: bool) -> [Option<Layer>; 2] {
+    pub(super) fn flushed(&mut self, layer: Arc<Layer>, is_kept: bool) -> Done {
         // Where it is another one, another writer has recovered meanwhile.
         let is_mine = self.frozen.take_if(|frozen| Arc::ptr_eq(frozen, &layer)).is_some();
-        let Ok(layer) = Arc::try_unwrap(layer) else { return [None, None] };
+        let Ok(layer) = Arc::try_unwrap(layer) else { return Done::default() };
         if !is_mine || !is_kept {
-            return [Some(layer), None];
+            return Done { layer: Some(layer), rest: None };
         }
         let (settled, rest) = layer.split();
-        [self.settled.replace(settled), Some(rest)]
+        Done { layer: self.settled.replace(settled), rest: Some(rest) }
+    }
+
+    /// Gives tables back that nobody looks into any more, emptied without the overlay's lock.
+    pub(super) fn reuse(overlay: &RwLock<Overlay>, done: Done) {
+        if let Done { layer: Some(layer), rest: Some(rest) } = done {
+            let emptied = Layer::emptied(layer, rest);
+            overlay.write().spare = Some(emptied);
+        }
     }
 }

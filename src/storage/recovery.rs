@@ -25,6 +25,10 @@ use crate::ledger::entry::{Seq, Sequenced};
 use crate::ledger::plan::{Group, Outcome};
 use crate::ledger::replay::{is_expire, units_of};
 use crate::ledger::request::Request;
+use crate::ledger::state::State;
+
+/// The first layer has room for no more entries than this before it has to grow, whatever is configured.
+const FIRST_LAYER_MAX: usize = 1 << 18;
 
 /// Why a store cannot be opened for writes. Reads of what there is may still be possible.
 #[derive(Debug, thiserror::Error)]
@@ -296,6 +300,9 @@ fn writer_at(with: &Plan<'_>, height: Seq) -> Result<Writer, RecoverError> {
     let shared = Shared::new(Arc::clone(&with.engine), with.genesis.clone(), head, true);
     let (filter, filter_saved) = seen::filter(engine, with.filter_bytes, height, with.stop)?;
     let shared = Arc::new(shared);
+    // A layer may be flushed earlier, never later than with the group that fills it.
+    let room = usize::try_from(with.lag.flush).unwrap_or(usize::MAX).min(FIRST_LAYER_MAX);
+    shared.overlay.write().active.state = State::with_capacity(room);
     Ok(Writer { shared, tiles, filter, filter_saved, flusher: None, lag: with.lag })
 }
 

@@ -21,20 +21,20 @@ pub(super) fn filter(
     height: Seq,
     stop: &Stop,
 ) -> Result<(Option<Filter>, Seq), RecoverError> {
-    let Some(mut filter) = Filter::new(bytes) else { return Ok((None, 0)) };
+    let Some(filter) = Filter::new(bytes) else { return Ok((None, 0)) };
     let load = |key: &[u8]| engine.derived_get(DerivedFamily::Filter, key);
     // It was written together with derived data of its height. One that knows more is no danger, but
     // is not one of this data.
     let saved = filter.restore(load)?.filter(|saved| *saved <= height);
     match saved {
-        Some(saved) => add_from_log(&mut filter, engine, saved..height, stop)?,
-        None => add_from_indexes(&mut filter, engine, stop)?,
+        Some(saved) => add_from_log(&filter, engine, saved..height, stop)?,
+        None => add_from_indexes(&filter, engine, stop)?,
     }
     Ok((Some(filter), saved.unwrap_or(0)))
 }
 
 fn add_from_log(
-    filter: &mut Filter,
+    filter: &Filter,
     engine: &dyn Engine,
     sizes: Range<Seq>,
     stop: &Stop,
@@ -62,11 +62,7 @@ fn add_from_log(
     Ok(())
 }
 
-fn add_from_indexes(
-    filter: &mut Filter,
-    engine: &dyn Engine,
-    stop: &Stop,
-) -> Result<(), RecoverError> {
+fn add_from_indexes(filter: &Filter, engine: &dyn Engine, stop: &Stop) -> Result<(), RecoverError> {
     for family in [DerivedFamily::Ids, DerivedFamily::Idem] {
         let mut from = Vec::new();
         loop {

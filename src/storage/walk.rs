@@ -220,7 +220,7 @@ pub fn derived_differs(
         Ok::<bool, ReadError>(count_same(engine, family, is)? == Some(count))
     };
     let accounts = |key: &[u8], value: &[u8]| {
-        state.accounts.get(key).is_some_and(|known| codec::account_value(known) == value)
+        state.accounts.get(key).is_some_and(|known| *codec::account_value(known) == *value)
     };
     if !same(Accounts, state.accounts.len(), &accounts)? {
         return Ok(Some("the stored balances"));
@@ -235,7 +235,7 @@ pub fn derived_differs(
     let id_of = |key: &[u8]| key.try_into().ok().map(crate::ledger::entry::EntryId::from_bytes);
     let ids = |key: &[u8], value: &[u8]| {
         let known = id_of(key).and_then(|id| state.ids.get(&id));
-        known.is_some_and(|known| codec::id_value(known) == value)
+        known.is_some_and(|known| *codec::id_value(known) == *value)
     };
     if !same(Ids, state.ids.len(), &ids)? {
         return Ok(Some("the stored ids"));
@@ -250,7 +250,7 @@ pub fn derived_differs(
     }
     let holds = |key: &[u8], value: &[u8]| {
         let known = id_of(key).and_then(|id| state.holds.get(&id));
-        known.is_some_and(|known| codec::hold_value(known) == value)
+        known.is_some_and(|known| *codec::hold_value(known) == *value)
     };
     if !same(Holds, state.holds.len(), &holds)? {
         return Ok(Some("the stored holds"));

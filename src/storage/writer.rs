@@ -236,9 +236,9 @@ impl Writer {
     fn take_in(&mut self, prepared: Prepared) -> Durable<Head> {
         let Prepared { plan, head, tiles, touched, block } = prepared;
         let entries = plan.entries_count() as u64;
-        if let Some(filter) = &mut self.filter {
-            plan.delta.ids.iter().for_each(|(id, _)| filter.insert(id.as_bytes()));
-            plan.delta.idem.iter().for_each(|(tuple, _)| filter.insert(&tuple.0));
+        if let Some(filter) = &self.filter {
+            // Nobody asked for the ids that the ledger has made; it knows all others since the prefetch.
+            plan.expired.iter().for_each(|entry| _ = filter.insert(entry.id.as_bytes()));
         }
         self.tiles = tiles;
         let mut overlay = self.shared.overlay.write();
@@ -248,7 +248,9 @@ impl Writer {
         Durable::new(head)
     }
 
-    fn flush_when_full(&mut self) {
+    /// Hands the layer over that is full, unless another one is on its way. Each group does so; where none
+    /// comes any more, somebody has to.
+    pub fn flush_when_full(&mut self) {
         let is_full = self.shared.overlay.read().active.entries >= self.lag.flush;
         if is_full
             && let Some(layer) = self.freeze(self.filter_behind_max())
@@ -293,8 +295,10 @@ impl Writer {
         settled
     }
 
+    /// The filter takes the key in at the same touch: what it comes to know of a group that is then refused
+    /// costs a look-up when the key comes again.
     fn unseen(&self, key: &[u8; 16]) -> bool {
-        self.filter.as_ref().is_some_and(|filter| !filter.may_contain(key))
+        self.filter.as_ref().is_some_and(|filter| !filter.insert(key))
     }
 
     /// Asks only about keys that the filter cannot exclude.

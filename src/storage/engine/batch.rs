@@ -159,6 +159,11 @@ impl DerivedBatch {
         Self::default()
     }
 
+    /// An empty batch with room for so many changes, and so many bytes of keys and values.
+    pub fn with_capacity(changes: usize, bytes: usize) -> Self {
+        DerivedBatch { bytes: Vec::with_capacity(bytes), changes: Vec::with_capacity(changes) }
+    }
+
     /// Adds a put; of several changes to one key the latest counts.
     ///
     /// # Panics

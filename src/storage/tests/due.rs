@@ -1,6 +1,8 @@
 //! Holds that fall due, wherever they are found.
 
 use super::*;
+use crate::ledger::expire::expire_id;
+use crate::ledger::reason::Reason;
 use crate::storage::flusher::batch_of;
 
 /// What was committed goes one step further on its way to the engine.
@@ -42,4 +44,19 @@ fn a_hold_falls_due_in_time_whatever_is_flushed_before() {
         commit(&mut writer, &[&request([released])], 1_400);
         assert_eq!(due(&writer, 1_500), [], "last step {last_step}");
     }
+}
+
+/// Nobody asks for its id before it is made, which is when the filter takes all others in.
+#[test]
+fn an_entry_that_the_ledger_made_is_found_by_its_id() {
+    let store = store(&engine(), u64::MAX);
+    let (mut writer, _lease) = open(&store);
+    let hold = Entry { expires_at: Some(1_500), ..entry(Kind::Hold, "a", 1) };
+    let expire = expire_id(hold.id);
+    commit(&mut writer, &[&request(mints(1)), &request([hold])], 1_000);
+    commit(&mut writer, &[&request(mints(1))], 2_000);
+    let reverse = Entry { reference: Some(expire), ..entry(Kind::Reverse, "a", 1) };
+    let outcomes = commit(&mut writer, &[&request([reverse])], 2_000);
+    let Outcome::Rejected(reject) = &outcomes[0][0] else { panic!("{outcomes:?}") };
+    assert_eq!(reject.reason, Reason::NotReversible);
 }

@@ -203,14 +203,18 @@ pub(super) fn truth_families(shared: &Shared) -> Vec<ColumnFamilyDescriptor> {
 
 pub(super) fn derived_families(shared: &Shared) -> Vec<ColumnFamilyDescriptor> {
     let families = DerivedFamily::ALL.iter().map(|family| {
-        use DerivedFamily::{Accounts, Filter, Holds, Idem, Ids};
+        use DerivedFamily::{Accounts, Due, Filter, Holds, Idem, Ids, Tiles};
         // Random bytes do not compress. A filter that few ids are in does.
         let compression = match family {
-            Ids | Idem => DBCompressionType::None,
+            Ids | Idem | Tiles => DBCompressionType::None,
             Filter => DBCompressionType::Zstd,
             _ => DBCompressionType::Lz4,
         };
         let mut options = family_options(&shared.derived_buffers, compression);
+        if matches!(family, Accounts | Holds | Due) {
+            // What a flush writes is soon merged into what is below it, and read more often until then.
+            options.set_compression_per_level(&[DBCompressionType::None, compression]);
+        }
         let mut tables = tables(shared);
         // Where single keys are asked for that mostly are not there. Ten bits: one false answer in
         // a hundred.
