@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# Measures latency under a load that lasts: how much a node carries for a minute, reads of each kind at that
+# Measures latency under a load that lasts: how much a node carries over eight million entries, reads of each kind at that
 # load, then half of it by a constant schedule for some minutes, beside a probe of the bare disk. What is
 # captured, released and reversed is any entry of the run, however old.
 #
 #   scripts/steady.sh [SECONDS]                   300 by default
-#   BATCH=64 CONNECTIONS=128 scripts/steady.sh    in smaller requests
+#   BATCH=256 CONNECTIONS=128 scripts/steady.sh   in larger requests
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/node.sh
 
 seconds=${1:-300}
-load=(--quiet bench --connections "${CONNECTIONS:-64}" --batch "${BATCH:-256}" --zipf 0.5)
+load=(--quiet bench --connections "${CONNECTIONS:-64}" --batch "${BATCH:-64}")
 settings macronode
 start
-printf 'sustained for a minute:\n'
-ctl "${load[@]}" --pid "$daemon" --duration 60s | tee "$dir/sustained"
+printf 'sustained over 8,000,000 entries:\n'
+ctl "${load[@]}" --pid "$daemon" --entries 8000000 | tee "$dir/sustained"
 rate=$(awk '$1 == "requests/s" { printf "%d", $2 / 2 }' "$dir/sustained")
 
 printf '\nreads at that load, ms:\n'

@@ -340,6 +340,9 @@ section! {
         write_buffer_bytes: u64,
         /// Threads that flush and compact.
         background_jobs: u16,
+        /// What flushes and compactions of each store may write in a second, in bytes.
+        #[serde(with = "bytes")]
+        background_bytes_per_second_max: u64,
         /// Files kept open.
         open_files_max: u32,
     }

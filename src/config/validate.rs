@@ -89,6 +89,10 @@ impl Config {
             ("derived.flush_entries", derived.flush_entries),
             ("rocksdb.write_buffer_bytes", self.rocksdb.write_buffer_bytes),
             ("rocksdb.background_jobs", self.rocksdb.background_jobs.into()),
+            (
+                "rocksdb.background_bytes_per_second_max",
+                self.rocksdb.background_bytes_per_second_max,
+            ),
             ("rocksdb.open_files_max", self.rocksdb.open_files_max.into()),
             ("capabilities.cache_entries", count(self.capabilities.cache_entries)),
         ] {

@@ -19,8 +19,9 @@ pub(super) struct Tracked<K, V> {
 impl<K, V> Tracked<K, V> {
     /// Nothing of `rows` is changed yet.
     pub(super) fn new(rows: Table<K, V>) -> Self {
-        let is_changed = vec![false; rows.len()];
-        Tracked { rows, before: Vec::new(), changed: Vec::new(), is_changed }
+        // Most of what a group reads it changes.
+        let (changed, is_changed) = (Vec::with_capacity(rows.len()), vec![false; rows.len()]);
+        Tracked { rows, before: Vec::new(), changed, is_changed }
     }
 
     /// For the unit in hand.

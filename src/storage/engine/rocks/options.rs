@@ -11,6 +11,8 @@ use super::figures::counting;
 use crate::config::RocksConfig;
 use crate::storage::background;
 
+const MEBIBYTE: i64 = 1 << 20;
+
 /// What an operator may set. Memory is bounded by `block_cache_bytes` + `write_buffer_bytes`, plus a
 /// few kilobytes for each of `open_files_max` files.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,9 +25,8 @@ pub struct RocksOptions {
     /// Threads for flushes and compactions of an instance, at least two: one of four flushes. Those that
     /// compact are shared by both instances.
     pub background_jobs: u16,
-    /// Bound of the bytes that flushes and compactions of each instance write in a second; `None`: no
-    /// bound.
-    pub background_bytes_per_second_max: Option<u32>,
+    /// Bound of the bytes that flushes and compactions of each instance write in a second.
+    pub background_bytes_per_second_max: u64,
     /// Table files that each instance keeps open.
     pub open_files_max: u16,
     /// A commit is refused when it would leave fewer bytes free on the file system: the reserve lets
@@ -39,7 +40,7 @@ impl Default for RocksOptions {
             block_cache_bytes: 256 << 20,
             write_buffer_bytes: 128 << 20,
             background_jobs: 2,
-            background_bytes_per_second_max: None,
+            background_bytes_per_second_max: 64 << 20,
             open_files_max: 512,
             disk_bytes_free_min: 256 << 20,
         }
@@ -53,6 +54,7 @@ impl From<&RocksConfig> for RocksOptions {
             block_cache_bytes: size(config.block_cache_bytes),
             write_buffer_bytes: size(config.write_buffer_bytes),
             background_jobs: config.background_jobs,
+            background_bytes_per_second_max: config.background_bytes_per_second_max,
             open_files_max: u16::try_from(config.open_files_max).unwrap_or(u16::MAX),
             ..Self::default()
         }
@@ -108,13 +110,14 @@ pub(super) fn start_threads(options: &RocksOptions) -> Result<(), Error> {
     // As RocksDB divides them.
     let flushing = (jobs / 4).max(1);
     let start = || {
-        background::give_way();
         let mut env = Env::new()?;
+        background::give_way();
         env.set_high_priority_background_threads(2 * flushing);
+        background::give_way_to_all();
         env.set_low_priority_background_threads(jobs - flushing);
         Ok(())
     };
-    // They have the priority of the thread that starts them.
+    // They have the priority that the thread has that starts them.
     std::thread::scope(|scope| scope.spawn(start).join())
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
@@ -176,9 +179,9 @@ fn instance(options: &RocksOptions, counted: &Options, buffers: &WriteBufferMana
     // Hand the pages of table files to the disk steadily, not all at once before the fsync, which the
     // next commit's fsync would wait behind.
     db.set_bytes_per_sync(1 << 20);
-    if let Some(rate) = options.background_bytes_per_second_max {
-        db.set_ratelimiter(rate.into(), 100_000, 10);
-    }
+    // Flushes go first. Ten times a second, so that what is let through at once is little to wait behind.
+    let rate = i64::try_from(options.background_bytes_per_second_max).unwrap_or(i64::MAX);
+    db.set_ratelimiter(rate.max(MEBIBYTE), 100_000, 10);
     // RocksDB's own log is for its bugs, not for operators: kept small.
     db.set_log_level(LogLevel::Warn);
     db.set_keep_log_file_num(4);
