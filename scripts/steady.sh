@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Measures latency under a load that lasts: how much a node carries over eight million entries, reads of each kind at that
-# load, then half of it by a constant schedule for some minutes, beside a probe of the bare disk. What is
+# Measures latency under a load that lasts: what a node carries over eight million entries, reads of each kind at
+# that load, then half of it by a constant schedule for some minutes, beside a probe of the bare disk. What is
 # captured, released and reversed is any entry of the run, however old.
 #
 #   scripts/steady.sh [SECONDS]                   300 by default
