@@ -40,7 +40,7 @@ impl Default for RocksOptions {
             block_cache_bytes: 256 << 20,
             write_buffer_bytes: 128 << 20,
             background_jobs: 2,
-            background_bytes_per_second_max: 64 << 20,
+            background_bytes_per_second_max: 96 << 20,
             open_files_max: 512,
             disk_bytes_free_min: 256 << 20,
         }
