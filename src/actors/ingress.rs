@@ -86,13 +86,16 @@ impl Handler<Seated<Arrival>> for Ingress {
 }
 
 impl Ingress {
-    /// To the next prevalidator in turn, or to any that has room.
+    /// To the first prevalidator, as long as it keeps up: where it works on this thread no other has to wake
+    /// up. Else to the next in turn, or to any that has room.
     fn hand_over(&mut self, mut admitted: Admitted) {
         let pool = &self.deps.pool;
+        let keeps_up = pool.first().is_some_and(|first| first.depth() < MESSAGES_PER_TURN as usize);
+        let from = if keeps_up { 0 } else { self.next };
         for turn in 0..pool.len() {
-            match pool[(self.next + turn) % pool.len()].offer(admitted) {
+            match pool[(from + turn) % pool.len()].offer(admitted) {
                 Ok(()) => {
-                    self.next = (self.next + turn + 1) % pool.len();
+                    self.next = (from + turn + 1) % pool.len();
                     return;
                 }
                 Err(Refused::Full(back) | Refused::Closed(back)) => admitted = back,

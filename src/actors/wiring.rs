@@ -293,7 +293,7 @@ impl Pipeline {
             let build = || Follower { deps, state: follower::State::default() };
             Role::Follows { door: starter.start(&commit, "follower", FOLLOWER, build), followed }
         } else {
-            let [order, publish] = [starter.thread()?, starter.thread()?];
+            let publish = starter.thread()?;
             let deps = publisher::Deps {
                 signed: Arc::clone(&signed),
                 newest: Arc::clone(&newest),
@@ -339,7 +339,7 @@ impl Pipeline {
                 probe: probe.clone(),
             };
             let build = || Sequencer { deps, state: sequencer::State::default() };
-            let sequencer = starter.start(&order, "sequencer", settings.queue_commit, build);
+            let sequencer = starter.start(&front, "sequencer", settings.queue_commit, build);
 
             let deps = prevalidator::Deps {
                 sequencer: sequencer.clone(),
@@ -352,7 +352,10 @@ impl Pipeline {
                 metrics: Arc::clone(&metrics),
                 probe: probe.clone(),
             };
-            let pool = prevalidators(&mut starter, &deps, settings)?;
+            // A question to a service is followed by a look into the store, which would hold up the others.
+            let is_local = upstreams.remotes().is_empty();
+            let at = is_local.then_some(&front);
+            let pool = prevalidators(&mut starter, at, &deps, settings)?;
 
             let deps = ingress::Deps {
                 mode: mode.clone(),
@@ -415,16 +418,19 @@ impl Pipeline {
     }
 }
 
-/// The pool, each on a thread of its own, sharing the seats of its queue.
+/// The pool, sharing the seats of its queue: the first on the thread `at`, where one is given, each other on
+/// a thread of its own.
 fn prevalidators(
     starter: &mut Starter,
+    at: Option<&ArbiterHandle>,
     deps: &prevalidator::Deps,
     settings: &Settings,
 ) -> std::io::Result<Vec<Door<Prevalidator>>> {
     let each = (settings.queue_prevalidator / settings.prevalidators).max(1);
-    let start = |_| {
-        let (arbiter, deps) = (starter.thread()?, deps.clone());
-        Ok(starter.start(&arbiter, "prevalidator", each, || Prevalidator { deps }))
+    let start = |nth| {
+        let at = at.filter(|_| nth == 0).cloned();
+        let (at, deps) = (at.map_or_else(|| starter.thread(), Ok)?, deps.clone());
+        Ok(starter.start(&at, "prevalidator", each, || Prevalidator { deps }))
     };
     (0..settings.prevalidators).map(start).collect()
 }

@@ -39,9 +39,9 @@ pub fn prefetch<S: Source>(source: &S, group: &Group<'_>) -> Result<Facts, S::Er
     for id in &facts.due {
         facts.holds.slot_or(*id, || None);
     }
-    facts.ids.fill(source.ids(facts.ids.keys())?);
-    facts.idem.fill(source.idem(facts.idem.keys())?);
     facts.holds.fill(source.holds(facts.holds.keys())?);
+    facts.ids.fill(records(source, &facts)?);
+    facts.idem.fill(source.idem(facts.idem.keys())?);
 
     let seqs = leads_to(group, &facts);
     let found = source.entries(&seqs)?;
@@ -56,6 +56,24 @@ pub fn prefetch<S: Source>(source: &S, group: &Group<'_>) -> Result<Facts, S::Er
     facts.accounts.fill(source.accounts(facts.accounts.keys())?);
     facts.supply.fill(source.supply(facts.supply.keys())?);
     Ok(facts)
+}
+
+/// What the ids stand for. That of a hold follows from the hold, which is neither reversed nor a leg: for
+/// what a Capture or a Release acts on, nothing more is asked.
+fn records<S: Source>(source: &S, facts: &Facts) -> Result<Vec<Option<IdRecord>>, S::Error> {
+    let mut records = vec![None; facts.ids.len()];
+    for (id, hold) in facts.holds.iter().filter_map(|(id, hold)| Some((id, hold.as_ref()?))) {
+        if let Some(slot) = facts.ids.slot(id) {
+            let record = IdRecord { seq: hold.seq, reversed_by: None, posting: None };
+            records[slot.index()] = Some(record);
+        }
+    }
+    let open: Vec<usize> = (0..records.len()).filter(|&at| records[at].is_none()).collect();
+    let asked: Vec<EntryId> = open.iter().map(|&at| facts.ids.keys()[at]).collect();
+    let found = source.ids(&asked)?;
+    assert_eq!(open.len(), found.len(), "a source answers each question once");
+    open.into_iter().zip(found).for_each(|(at, record)| records[at] = record);
+    Ok(records)
 }
 
 /// Facts that name what the entries name, and know nothing of it.

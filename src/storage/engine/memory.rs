@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use parking_lot::RwLock;
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::{
     CommitError, DerivedBatch, DerivedFamily, Durability, Engine, Item, NoRoom, Resource,
@@ -12,6 +12,10 @@ use super::{
 
 type Map = BTreeMap<Box<[u8]>, Box<[u8]>>;
 
+/// A batch of derived data is a layer of many groups: so many of its changes are made before those who
+/// wait for the lock have their turn.
+const CHANGES_AT_ONCE: usize = 64;
+
 /// An engine in memory, bounded in bytes.
 ///
 /// It holds its callers to the contract more strictly than a disk does: a commit that gives a key of
@@ -19,7 +23,7 @@ type Map = BTreeMap<Box<[u8]>, Box<[u8]>>;
 #[derive(Debug)]
 pub struct MemoryEngine {
     bytes_max: u64,
-    /// One lock over everything, so that a batch becomes visible at once.
+    /// One lock over everything, so that a commit becomes visible at once.
     state: RwLock<State>,
 }
 
@@ -44,6 +48,22 @@ impl MemoryEngine {
     /// What an item counts against the bound.
     pub const fn item_bytes(key_len: usize, value_len: usize) -> u64 {
         key_len as u64 + value_len as u64 + Self::ITEM_OVERHEAD_BYTES
+    }
+
+    /// The bytes that `batch` adds and those that it takes away. Exact, since derived data is mostly
+    /// replaced: a batch that does not grow always fits. Nobody else changes derived data meanwhile.
+    fn growth(&self, batch: &DerivedBatch) -> (u64, u64) {
+        let (mut grows, mut shrinks) = (0, 0);
+        let mut state = self.state.read();
+        for (at, (family, key, value)) in batch.changes().enumerate() {
+            if at % CHANGES_AT_ONCE == 0 {
+                RwLockReadGuard::bump(&mut state);
+            }
+            let stored = state.derived[family.index()].get(key);
+            shrinks += stored.map_or(0, |stored| Self::item_bytes(key.len(), stored.len()));
+            grows += value.map_or(0, |value| Self::item_bytes(key.len(), value.len()));
+        }
+        (grows, shrinks)
     }
 
     fn check_room(&self, bytes_used: u64, bytes_needed: u64) -> Result<(), StoreError> {
@@ -137,23 +157,21 @@ impl Engine for MemoryEngine {
 
     fn derived_write(&self, mut batch: DerivedBatch) -> Result<(), StoreError> {
         batch.sort();
+        let (grows, shrinks) = self.growth(&batch);
         let mut state = self.state.write();
-        // Exact, since derived data is mostly replaced: a batch that does not grow always fits.
-        let mut bytes_after = state.bytes;
-        for (family, key, value) in batch.changes() {
-            let stored = state.derived[family.index()].get(key);
-            bytes_after -= stored.map_or(0, |stored| Self::item_bytes(key.len(), stored.len()));
-            bytes_after += value.map_or(0, |value| Self::item_bytes(key.len(), value.len()));
-        }
-        self.check_room(state.bytes, bytes_after.saturating_sub(state.bytes))?;
-        for (family, key, value) in batch.changes() {
+        self.check_room(state.bytes, grows.saturating_sub(shrinks))?;
+        // Before the changes, so that no commit between them takes their room.
+        state.bytes = (state.bytes + grows).saturating_sub(shrinks);
+        for (at, (family, key, value)) in batch.changes().enumerate() {
+            if at % CHANGES_AT_ONCE == 0 {
+                RwLockWriteGuard::bump(&mut state);
+            }
             let map = &mut state.derived[family.index()];
             match value {
                 Some(value) => drop(map.insert(key.into(), value.into())),
                 None => drop(map.remove(key)),
             }
         }
-        state.bytes = bytes_after;
         Ok(())
     }
 

@@ -206,7 +206,8 @@ pub trait Engine: Send + Sync + 'static {
         limit: ScanLimit,
     ) -> Result<Vec<Item>, StoreError>;
 
-    /// Writes `batch` to derived data, visible at once to reads.
+    /// Writes `batch` to derived data, visible to reads when this returns. Meanwhile a read may see some
+    /// of its changes, in whatever order: what is on its way is found in memory first.
     ///
     /// A crash may lose it, but only whole, and only with every batch after it: what is left is
     /// always the result of the first so many batches.

@@ -59,7 +59,7 @@ fn calls_of(trace: &str) -> BTreeSet<String> {
 #[actix_rt::test]
 async fn a_life_of_the_daemon_asks_for_nothing_that_its_unit_bars() {
     let Some(allowed) = allowed() else { return };
-    assert!(allowed.contains("pwrite64") && !allowed.contains("sched_setscheduler"), "{allowed:?}");
+    assert!(allowed.contains("pwrite64") && !allowed.contains("sched_setaffinity"), "{allowed:?}");
     if !can_attach() {
         return;
     }

@@ -60,12 +60,12 @@ async fn a_crash_leaves_the_outcome_open_and_bars_writes() {
 #[actix_rt::test]
 async fn twins_are_refused_together_and_each_is_counted() {
     let edge = Edge::new().await;
-    let gate = Gate::at(&edge, Point::PrevalidatorHandle);
+    let gate = Gate::at(&edge, Point::IngressHandle);
     let body = body_of(&[mint("alice", 1)], false);
     let (one, other, ()) = tokio::join!(
         edge.post("stranger", body.clone()),
         edge.post("stranger", body.clone()),
-        gate.open_when_in_flight(2),
+        gate.open_when_at_the_door(2),
     );
     assert_eq!((one.status, other.status, &one.text), (401, 401, &other.text));
     assert_eq!(edge.rejected(), counts(&[("unauth", 2)]));

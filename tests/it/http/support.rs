@@ -187,4 +187,11 @@ impl<'a> Gate<'a> {
         };
         self.edge.node.until("all are in flight", are_there).await;
     }
+
+    /// The same for a gate at the ingress: the others wait there for the one that is held.
+    pub async fn open_when_at_the_door(self, requests: i64) {
+        let are_there =
+            |node: &Node| node.pipeline.measure().queue_depth.of(Queue::Ingress).get() == requests;
+        self.edge.node.until("all are at the door", are_there).await;
+    }
 }

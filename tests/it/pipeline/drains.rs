@@ -60,7 +60,7 @@ async fn what_waits_at_the_door_of_a_draining_ledger_is_told_so() {
 /// Whoever is stuck, the deadline holds, and those that share its thread are counted with it.
 #[actix_rt::test]
 async fn a_stuck_actor_is_left_behind_at_the_deadline_and_counted() {
-    for (point, left) in [(Point::CommitBeforeWrite, 1), (Point::IngressHandle, 4)] {
+    for (point, left) in [(Point::CommitBeforeWrite, 1), (Point::IngressHandle, 6)] {
         let node = micronode(&[]).await;
         let stall = Stall::and_then(&node, point, || ());
         let answer = submit(&node, vec![mint("alice", 1)]);

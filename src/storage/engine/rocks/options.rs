@@ -19,11 +19,9 @@ const MEBIBYTE: i64 = 1 << 20;
 pub struct RocksOptions {
     /// One cache of blocks, indexes and filters for truth and derived data together, in bytes.
     pub block_cache_bytes: usize,
-    /// Bytes of memtables, those being flushed included: a quarter for truth, the rest for derived
-    /// data.
+    /// Bytes of memtables, those being flushed included: half of them for truth, half for derived data.
     pub write_buffer_bytes: usize,
-    /// Threads for flushes and compactions of an instance, at least two: one of four flushes. Those that
-    /// compact are shared by both instances.
+    /// Threads for flushes and compactions of an instance, at least two: one of four flushes.
     pub background_jobs: u16,
     /// Bound of the bytes that flushes and compactions of each instance write in a second.
     pub background_bytes_per_second_max: u64,
@@ -76,7 +74,7 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(options: &RocksOptions) -> Self {
-        let truth = options.write_buffer_bytes / 4;
+        let truth = options.write_buffer_bytes / 2;
         let derived = options.write_buffer_bytes - truth;
         // Half of each share fills while the other half is flushed. Writers are not stalled at the
         // bound itself: RocksDB stops them when too many memtables of a family wait for their flush.
@@ -99,9 +97,9 @@ impl Shared {
 }
 
 /// Starts the threads that flush and compact, which are those of the process, so that they give way to
-/// commits; RocksDB would start them as needed, with the priority of whoever opens a store. Each instance
-/// has flush threads of its own: truth's memtables must not queue behind those of derived data, which take
-/// ten times as long, since commits are stopped once too many of them wait.
+/// commits; RocksDB would start them as needed, with the priority of whoever opens a store. There are enough
+/// for both instances: neither truth's memtables nor its files of the first level may queue behind those of
+/// derived data, which take ten times as long, since commits are stopped once too many of them wait.
 ///
 /// # Errors
 /// What RocksDB says when it has no memory.
@@ -114,10 +112,10 @@ pub(super) fn start_threads(options: &RocksOptions) -> Result<(), Error> {
         background::give_way();
         env.set_high_priority_background_threads(2 * flushing);
         background::give_way_to_all();
-        env.set_low_priority_background_threads(jobs - flushing);
+        env.set_low_priority_background_threads(2 * (jobs - flushing));
         Ok(())
     };
-    // They have the priority that the thread has that starts them.
+    // They run as the thread does that starts them.
     std::thread::scope(|scope| scope.spawn(start).join())
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
