@@ -37,8 +37,8 @@ impl Default for RocksOptions {
         Self {
             block_cache_bytes: 256 << 20,
             write_buffer_bytes: 128 << 20,
-            background_jobs: 2,
-            background_bytes_per_second_max: 96 << 20,
+            background_jobs: 4,
+            background_bytes_per_second_max: 1 << 30,
             open_files_max: 512,
             disk_bytes_free_min: 256 << 20,
         }
@@ -254,13 +254,16 @@ fn family_options(buffers: &WriteBufferManager, compression: DBCompressionType) 
 fn merge_rarely(options: &mut Options) {
     const RUNS_MAX: i32 = 8;
     let mut universal = UniversalCompactOptions::default();
-    // Of the largest run: what the others may take beside it.
-    universal.set_max_size_amplification_percent(100);
+    // Of the largest run, what the others may take beside it before all are merged into one. No key comes
+    // twice, but for what is reversed, so that such a merge of all gains no room.
+    universal.set_max_size_amplification_percent(400);
     options.set_compaction_style(DBCompactionStyle::Universal);
     options.set_universal_compaction_options(&universal);
     options.set_level_zero_file_num_compaction_trigger(RUNS_MAX);
-    options.set_level_zero_slowdown_writes_trigger(2 * RUNS_MAX);
-    options.set_level_zero_stop_writes_trigger(3 * RUNS_MAX);
+    // A merge of large runs takes a minute beside commits, in which a run comes with each layer; who looks
+    // for a key passes over most of them by their filters.
+    options.set_level_zero_slowdown_writes_trigger(6 * RUNS_MAX);
+    options.set_level_zero_stop_writes_trigger(8 * RUNS_MAX);
     // What stands behind a random key is small numbers.
     options.set_bottommost_compression_type(DBCompressionType::Lz4);
 }
