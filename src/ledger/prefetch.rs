@@ -58,14 +58,12 @@ pub fn prefetch<S: Source>(source: &S, group: &Group<'_>) -> Result<Facts, S::Er
     Ok(facts)
 }
 
-/// What the ids stand for. That of a hold follows from the hold, which is neither reversed nor a leg: for
-/// what a Capture or a Release acts on, nothing more is asked.
+/// What the ids stand for. What a hold says need not be asked: so each Capture and Release asks once less.
 fn records<S: Source>(source: &S, facts: &Facts) -> Result<Vec<Option<IdRecord>>, S::Error> {
     let mut records = vec![None; facts.ids.len()];
     for (id, hold) in facts.holds.iter().filter_map(|(id, hold)| Some((id, hold.as_ref()?))) {
         if let Some(slot) = facts.ids.slot(id) {
-            let record = IdRecord { seq: hold.seq, reversed_by: None, posting: None };
-            records[slot.index()] = Some(record);
+            records[slot.index()] = Some(hold.record());
         }
     }
     let open: Vec<usize> = (0..records.len()).filter(|&at| records[at].is_none()).collect();

@@ -114,6 +114,11 @@ pub struct Hold {
 }
 
 impl Hold {
+    /// What its id stands for: a hold is neither reversed nor a leg of a posting.
+    pub fn record(&self) -> IdRecord {
+        IdRecord { seq: self.seq, reversed_by: None, posting: None }
+    }
+
     /// Its place in the order of expiry, while it is open and has one.
     pub fn due(&self, id: EntryId) -> Option<(Millis, EntryId)> {
         self.expires_at.map(|at| (at, id))

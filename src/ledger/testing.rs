@@ -184,6 +184,9 @@ impl Book {
         let clients = self.log.iter().filter(|entry| entry.entry.kind != Kind::Expire);
         assert_eq!(self.state.ids.len(), self.log.len());
         assert_eq!(self.state.idem.len(), clients.clone().count());
+        for (id, hold) in &self.state.holds {
+            assert_eq!(self.state.ids.get(id), Some(&hold.record()), "a hold tells its record");
+        }
         for (at, known) in self.log.iter().enumerate() {
             assert_eq!(known.seq, at as Seq + 1, "seqs have no gap");
             assert_eq!(self.state.ids.get(&known.entry.id).unwrap().seq, known.seq);

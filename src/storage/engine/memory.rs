@@ -161,7 +161,7 @@ impl Engine for MemoryEngine {
         let mut state = self.state.write();
         self.check_room(state.bytes, grows.saturating_sub(shrinks))?;
         // Before the changes, so that no commit between them takes their room.
-        state.bytes = (state.bytes + grows).saturating_sub(shrinks);
+        state.bytes = state.bytes + grows - shrinks;
         for (at, (family, key, value)) in batch.changes().enumerate() {
             if at % CHANGES_AT_ONCE == 0 {
                 RwLockWriteGuard::bump(&mut state);
@@ -286,6 +286,29 @@ mod tests {
         assert_eq!(engine.usage().unwrap().fraction(), 1.0);
         engine.derived_wipe().unwrap();
         assert_eq!(engine.usage().unwrap().bytes_used, 0);
+    }
+
+    #[test]
+    fn who_waits_has_its_turn_in_the_middle_of_a_large_batch() {
+        const IDS: u32 = 50_000;
+        let engine = MemoryEngine::new(1 << 30);
+        let has =
+            |id: u32| engine.derived_get(DerivedFamily::Ids, &id.to_be_bytes()).unwrap().is_some();
+        // A batch in one hold of the lock has its last id as soon as it has its first. Some rounds, since this
+        // thread may lose its core between the two questions.
+        let is_seen_half_done = |round: u32| {
+            let mut batch = DerivedBatch::new();
+            let (first, last) = (round * IDS, round * IDS + IDS - 1);
+            (first..=last).for_each(|id| batch.put(DerivedFamily::Ids, id.to_be_bytes(), [0; 10]));
+            std::thread::scope(|scope| {
+                scope.spawn(|| engine.derived_write(batch).unwrap());
+                while !has(first) {
+                    std::thread::yield_now();
+                }
+                !has(last)
+            })
+        };
+        assert!((0..20).any(is_seen_half_done), "readers wait for all of a batch");
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod manifest;
 mod options;
 #[cfg(test)]
 mod tests;
+mod threads;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -72,7 +73,7 @@ impl RocksEngine {
         let truth_is_new = !truth_dir.join("CURRENT").exists();
         files::create_dir_private(&truth_dir)?;
         let shared = Arc::new(Shared::new(options));
-        options::start_threads(options).map_err(backend("start threads for"))?;
+        threads::start(options).map_err(backend("start threads for"))?;
         let (truth, derived) = open_both(
             || {
                 let truth_options = options::truth_instance(options, &shared);

@@ -2,14 +2,13 @@
 
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompactionStyle,
-    DBCompressionType, Env, Error, LogLevel, Options, UniversalCompactOptions, WriteBufferManager,
+    DBCompressionType, LogLevel, Options, UniversalCompactOptions, WriteBufferManager,
     WriteOptions, statistics::StatsLevel,
 };
 
 use super::super::{DerivedFamily, TruthFamily};
 use super::figures::counting;
 use crate::config::RocksConfig;
-use crate::storage::background;
 
 const MEBIBYTE: i64 = 1 << 20;
 
@@ -96,31 +95,7 @@ impl Shared {
     }
 }
 
-/// Starts the threads that flush and compact, which are those of the process, so that they give way to
-/// commits; RocksDB would start them as needed, with the priority of whoever opens a store. There are enough
-/// for both instances: neither truth's memtables nor its files of the first level may queue behind those of
-/// derived data, which take ten times as long, since commits are stopped once too many of them wait.
-///
-/// # Errors
-/// What RocksDB says when it has no memory.
-pub(super) fn start_threads(options: &RocksOptions) -> Result<(), Error> {
-    let jobs = background_jobs(options);
-    // As RocksDB divides them.
-    let flushing = (jobs / 4).max(1);
-    let start = || {
-        let mut env = Env::new()?;
-        background::give_way();
-        env.set_high_priority_background_threads(2 * flushing);
-        background::give_way_to_all();
-        env.set_low_priority_background_threads(2 * (jobs - flushing));
-        Ok(())
-    };
-    // They run as the thread does that starts them.
-    std::thread::scope(|scope| scope.spawn(start).join())
-        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-}
-
-fn background_jobs(options: &RocksOptions) -> i32 {
+pub(super) fn background_jobs(options: &RocksOptions) -> i32 {
     options.background_jobs.max(2).into()
 }
 
