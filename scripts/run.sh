@@ -13,7 +13,9 @@ started=
 demo=
 stopping=
 
-say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+bold='' plain=''
+[ ! -t 1 ] || bold=$'\033[1m' plain=$'\033[0m'
+say() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
 fail() {
     printf '\nrun: %s\n' "$*" >&2
     [ -n "$started" ] && [ -s "$log" ] && { printf 'run: the end of %s:\n' "$log"; tail -n 20 "$log"; } >&2

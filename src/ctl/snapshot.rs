@@ -117,7 +117,7 @@ fn show(path: &Path, manifest: &Manifest, context: &Context) -> Result<(), CtlEr
         table.add_row(["file", &path.display().to_string()]);
         table.add_row(["ledger", &manifest.origin]);
         table.add_row(["made", &time_text(manifest.created_ms)]);
-        table.add_row(["entries", &format!("1 to {}", manifest.entries)]);
+        table.add_row(["entries", &manifest.entries.to_string()]);
         table.add_row(["root", &manifest.root.to_string()]);
         table.add_row(["signed checkpoint", &manifest.signed_size.to_string()]);
         table.add_row(["files", &manifest.files.to_string()]);
