@@ -26,9 +26,21 @@ scripts/probe.py reads "$url" "$dir/token" 8
 wait "$client"
 
 printf '\nhalf of it, %d requests/s, for %d s:\n' "$rate" "$seconds"
-scripts/probe.py fsync "$dir" "$seconds" >"$dir/probe" &
-probe=$!
-ctl "${load[@]}" --pid "$daemon" --data-dir "$dir/data" --rate "$rate" --duration "${seconds}s" --seed 100000
-wait "$probe"
+# All requests are made before the first is sent: a generator that works meanwhile takes half a core.
+entries=$((rate * seconds * ${BATCH:-64}))
+ctl "${load[@]}" --pid "$daemon" --data-dir "$dir/data" --rate "$rate" --duration "${seconds}s" \
+    --entries $((entries < 40000000 ? entries : 40000000)) --seed 100000 >"$dir/half" &
+client=$!
+commits() {
+    curl --silent "$metrics_url/metrics" | awk '$1 == "ledger_commit_latency_seconds_count" { print $2 }'
+}
+before=$(commits)
+while [ "$(commits)" = "$before" ]; do
+    kill -0 "$client" 2>/dev/null || exit 1
+    sleep 0.2
+done
+scripts/probe.py fsync "$dir" "$seconds" >"$dir/probe"
+wait "$client"
+cat "$dir/half"
 printf '\nthe disk beside it, ms:\n'
 cat "$dir/probe"

@@ -14,9 +14,9 @@ use super::workload::{Mix, Spec, SpecError, Workload};
 use super::{Client, ClientError};
 use crate::http::Format;
 
-/// Most entries that are prepared for one run: the bytes of their requests lie in memory, about 400
+/// Most entries that are prepared for one run: the bytes of their requests lie in memory, about 250
 /// for each.
-pub const ENTRIES_MAX: usize = 8_000_000;
+pub const ENTRIES_MAX: usize = 40_000_000;
 
 /// The longest latency that is told apart, in microseconds.
 const LATENCY_US_MAX: u64 = 60_000_000;
@@ -76,8 +76,25 @@ impl Load {
     /// [`SpecError`] for a spec out of its bounds.
     pub fn feeds(&self, endless: bool) -> Result<Vec<Feed>, SpecError> {
         let each = self.spec.entries / self.connections.max(1);
-        let units = self.units(if endless { usize::MAX } else { each })?.into_iter();
-        Ok(units.map(|units| Feed::new(units, each, (self.batch, self.format), false)).collect())
+        let units = self.units(if endless { usize::MAX } else { each })?;
+        Ok(self.prepare(units, each, false))
+    }
+
+    /// The feeds of workloads, so many entries of each made now, by all cores.
+    pub(super) fn prepare(&self, units: Vec<Workload>, each: usize, with_ids: bool) -> Vec<Feed> {
+        let feed = |units| Feed::new(units, each, (self.batch, self.format), with_ids);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let (mut rest, count) = (units.into_iter(), self.connections.max(1));
+        std::thread::scope(|scope| {
+            let shares = (0..cores).map(|_| rest.by_ref().take(count.div_ceil(cores)).collect());
+            let threads: Vec<_> = shares
+                .map(|share: Vec<Workload>| {
+                    scope.spawn(move || share.into_iter().map(feed).collect::<Vec<Feed>>())
+                })
+                .collect();
+            let made = threads.into_iter().map(|thread| thread.join());
+            made.flat_map(|feeds| feeds.expect("a workload of a checked spec has no end")).collect()
+        })
     }
 
     /// So many entries for each connection.
@@ -209,6 +226,23 @@ mod tests {
 
     use super::*;
     use crate::http::dto::RequestIn;
+
+    #[test]
+    fn feeds_are_in_the_order_of_their_workloads_whoever_makes_them() {
+        for connections in [1, 2, 3, 7] {
+            let spec = Spec { entries: 700, ..Spec::default() };
+            let load = Load { connections, batch: 16, format: Format::Json, spec };
+            let units = || load.units(100).unwrap();
+            let form = (load.batch, load.format);
+            let expected: Vec<Vec<_>> = units()
+                .into_iter()
+                .map(|units| Feed::new(units, 0, form, true).collect())
+                .collect();
+            let feeds = load.prepare(units(), 100, true);
+            let made: Vec<Vec<_>> = feeds.into_iter().map(Feed::collect).collect();
+            assert_eq!(made, expected);
+        }
+    }
 
     #[test]
     fn connections_share_the_entries_and_no_id() {

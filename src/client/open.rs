@@ -17,8 +17,9 @@ use super::stream::{Feed, Prepared};
 use super::workload::SpecError;
 use super::{Client, ClientError};
 
-/// The requests of so long are made before the clock starts, so that the generator takes less of the
-/// time that is measured; later ones while their connection waits. At most [`ENTRIES_MAX`] entries.
+/// Unless it is said otherwise, the requests of so long are made before the clock starts, so that the generator
+/// takes less of the time that is measured; later ones while their connection waits. At most [`ENTRIES_MAX`]
+/// entries.
 const PREPARED: Duration = Duration::from_secs(60);
 
 /// When requests are due.
@@ -193,8 +194,8 @@ pub struct Ready {
 }
 
 impl Ready {
-    /// Prepares requests of `load`, whose number of entries does not count, and connects. Where that
-    /// fails, the first request of the connection tries again.
+    /// Prepares requests of `load` and connects. Where that fails, the first request of the connection
+    /// tries again. Entries of the load are those that are prepared; with 0 those of a minute.
     ///
     /// # Errors
     /// [`SpecError`] for a spec out of its bounds.
@@ -204,18 +205,19 @@ impl Ready {
         schedule: Schedule,
         keep: Keep,
     ) -> Result<Self, SpecError> {
-        let connections = load.connections.max(1) as u64;
-        let soon = Schedule { duration: schedule.duration.min(PREPARED), ..schedule }.planned();
-        let each = soon.saturating_mul(load.batch as u64).min(ENTRIES_MAX as u64) / connections;
-        let each = usize::try_from(each).unwrap_or(usize::MAX).max(1);
+        let prepared = match load.spec.entries {
+            0 => Schedule { duration: schedule.duration.min(PREPARED), ..schedule }.planned(),
+            entries => entries as u64 / load.batch.max(1) as u64,
+        };
+        let entries = schedule.planned().min(prepared).saturating_mul(load.batch as u64);
+        let entries = usize::try_from(entries).unwrap_or(usize::MAX).min(ENTRIES_MAX);
+        let each = (entries / load.connections.max(1)).max(1);
+        let feeds = load.prepare(load.units(usize::MAX)?, each, keep == Keep::Receipts);
         let mut ready = Vec::new();
-        for units in load.units(usize::MAX)? {
-            let form = (load.batch, load.format);
-            let feed = Feed::new(units, each, form, keep == Keep::Receipts);
-            ready.push((Sender::new(client), feed, Offered::default()));
-        }
-        for (sender, ..) in &mut ready {
+        for feed in feeds {
+            let mut sender = Sender::new(client);
             sender.connect().await;
+            ready.push((sender, feed, Offered::default()));
         }
         Ok(Ready { connections: ready, schedule })
     }

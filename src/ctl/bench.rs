@@ -26,7 +26,7 @@ use crate::ledger::names::KeyName;
 /// Measure a ledger under load, or the engine alone
 ///
 /// Closed loop: each connection sends its next request when the last one is answered. The requests
-/// are made before the clock starts, about 400 bytes of memory for an entry. With --rate an open loop:
+/// are made before the clock starts, about 250 bytes of memory for an entry. With --rate an open loop:
 /// requests are due by a constant schedule, none is sent again, and latency counts from when a request
 /// was due. Latencies of the ledger itself are read off its metrics listener, before and after. The
 /// entries stay in the ledger: use one that may be thrown away.
@@ -52,10 +52,11 @@ pub(super) struct BenchArgs {
     #[arg(value_parser = clap::value_parser!(u16).range(1..=1000))]
     batch: u16,
 
-    /// Entries in all; with --duration those that are made before the clock starts
-    #[arg(long, value_name = "N", default_value_t = 200_000, conflicts_with = "rate")]
+    /// Entries in all [default: 200,000]; with --duration those that are made before the clock starts, with
+    /// --rate by default those of the first minute
+    #[arg(long, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=ENTRIES_MAX as i64))]
-    entries: u32,
+    entries: Option<u32>,
 
     /// Open loop: requests a second over all connections
     #[arg(long, value_name = "N", requires = "duration")]
@@ -145,9 +146,15 @@ pub(super) async fn run(args: BenchArgs, context: &Context) -> Result<(), CtlErr
 }
 
 impl BenchArgs {
+    /// 0 where the schedule decides.
+    fn entries(&self) -> u32 {
+        const DEFAULT: u32 = 200_000;
+        self.entries.unwrap_or(if self.rate.is_some() { 0 } else { DEFAULT })
+    }
+
     fn load(&self, capability: KeyName) -> Load {
         let spec = Spec {
-            entries: self.entries as usize,
+            entries: self.entries() as usize,
             seed: self.seed,
             accounts: self.accounts,
             zipf: self.zipf,

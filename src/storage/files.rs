@@ -5,6 +5,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -179,6 +180,51 @@ pub fn sync_dir(path: &Path) -> Result<(), FileError> {
     directory.sync_all().map_err(io_error("fsync", path))
 }
 
+/// Whether there is something at `path`.
+///
+/// # Errors
+/// [`FileError::Io`] when it cannot be told.
+pub fn exists(path: &Path) -> Result<bool, FileError> {
+    path.try_exists().map_err(io_error("look at", path))
+}
+
+/// A file that has no name and lies in memory; `name` is for who lists the files of the process.
+///
+/// # Errors
+/// [`FileError::Io`].
+pub fn in_memory(name: &'static str) -> Result<File, FileError> {
+    let made = rustix::fs::memfd_create(name, rustix::fs::MemfdFlags::CLOEXEC);
+    made.map(File::from).map_err(|error| io_error("make in memory", Path::new(name))(error.into()))
+}
+
+/// By which this process can open such a file once more.
+pub fn path_of(file: &File) -> PathBuf {
+    format!("/proc/self/fd/{}", file.as_raw_fd()).into()
+}
+
+/// Copies `from` to a new file at `to`, and says how many bytes that were. Their content, not the name, is
+/// durable when this returns `Ok`. Each part of so many bytes is on the disk before the next, so that no other
+/// fsync waits behind more than one.
+///
+/// # Errors
+/// [`FileError::Io`].
+pub fn copy_in_parts(mut from: File, to: &Path, part_bytes: usize) -> Result<u64, FileError> {
+    let mut options = OpenOptions::new();
+    let copy = options.write(true).create_new(true).mode(FILE_MODE).open(to);
+    let mut copy = copy.map_err(io_error("create", to))?;
+    let (mut part, mut bytes_copied) = (vec![0; part_bytes], 0);
+    loop {
+        let bytes = from.read(&mut part).map_err(io_error("read for", to))?;
+        if bytes == 0 {
+            copy.sync_all().map_err(io_error("fsync", to))?;
+            return Ok(bytes_copied);
+        }
+        copy.write_all(&part[..bytes]).map_err(io_error("write", to))?;
+        copy.sync_data().map_err(io_error("fsync", to))?;
+        bytes_copied += bytes as u64;
+    }
+}
+
 /// Renames `from` to `to`, which must not exist; durable when this returns `Ok`.
 ///
 /// # Errors
@@ -188,12 +234,20 @@ pub fn rename_durably(from: &Path, to: &Path) -> Result<(), FileError> {
     sync_dir(parent_of(to))
 }
 
+/// Removes the file at `path`, if there is one. A crash may bring it back.
+///
+/// # Errors
+/// [`FileError::Io`].
+pub fn remove(path: &Path) -> Result<(), FileError> {
+    gone(fs::remove_file(path)).map_err(io_error("remove", path))
+}
+
 /// Removes the file at `path`, if there is one; durable when this returns `Ok`.
 ///
 /// # Errors
 /// [`FileError::Io`].
 pub fn remove_durably(path: &Path) -> Result<(), FileError> {
-    gone(fs::remove_file(path)).map_err(io_error("remove", path))?;
+    remove(path)?;
     sync_dir(parent_of(path))
 }
 
@@ -332,6 +386,25 @@ mod tests {
             assert_eq!(fs::read_to_string(&path).unwrap(), content);
             assert_eq!(mode_of(&path), FILE_MODE);
             assert!(!temporary_of(&path).exists());
+        }
+    }
+
+    #[test]
+    fn what_was_made_in_memory_is_copied_whole_and_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("copy");
+        for (len, part_bytes) in [(0, 16), (16, 16), (100, 16), (5, 16)] {
+            let content: Vec<u8> = (0..len).collect();
+            let made = in_memory("test").unwrap();
+            fs::write(path_of(&made), &content).unwrap();
+            assert_eq!(copy_in_parts(made, &path, part_bytes).unwrap(), u64::from(len));
+            assert_eq!(fs::read(&path).unwrap(), content);
+            assert_eq!(mode_of(&path), FILE_MODE);
+            assert!(
+                copy_in_parts(in_memory("test").unwrap(), &path, 16).is_err(),
+                "never over one"
+            );
+            fs::remove_file(&path).unwrap();
         }
     }
 

@@ -135,9 +135,9 @@ metrics! {
     rocksdb_compaction_bytes_written: Closed<Instance, IntCounter> = counter_of("rocksdb_compaction_written_bytes_total", "Bytes that compactions wrote");
     rocksdb_compaction_bytes_pending: Closed<Instance, IntGauge> = gauge_of("rocksdb_compaction_pending_bytes", "Bytes that compactions are to rewrite, estimated");
     rocksdb_compactions_running: Closed<Instance, IntGauge> = gauge_of("rocksdb_compactions_running", "Compactions that run");
-    rocksdb_flush_bytes: Closed<Instance, IntCounter> = counter_of("rocksdb_flush_written_bytes_total", "Bytes that flushes of memtables wrote");
+    rocksdb_flush_bytes: Closed<Instance, IntCounter> = counter_of("rocksdb_flush_written_bytes_total", "Bytes in the tables that flushes made");
     rocksdb_flushes_running: Closed<Instance, IntGauge> = gauge_of("rocksdb_flushes_running", "Flushes that run");
-    rocksdb_memtable_bytes: Closed<Instance, IntGauge> = gauge_of("rocksdb_memtable_bytes", "Bytes in memtables that are not flushed");
+    rocksdb_memtable_bytes: Closed<Instance, IntGauge> = gauge_of("rocksdb_memtable_bytes", "Bytes in memtables that are not flushed; derived data has none");
     rocksdb_stall_seconds: Closed<Instance, Counter> = float_counter_of("rocksdb_stall_seconds_total", "Time that writes were stalled");
     rocksdb_write_stopped: Closed<Instance, IntGauge> = gauge_of("rocksdb_write_stopped", "1 while writes are stopped");
     rocksdb_background_errors: Closed<Instance, IntGauge> = gauge_of("rocksdb_background_errors", "Errors of flushes and compactions since the instance was opened");

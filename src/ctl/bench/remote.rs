@@ -54,7 +54,7 @@ async fn run_closed(
     let feeds = load.feeds(args.duration.is_some())?;
     let bar = match args.duration {
         Some(duration) => context.ui.clock(duration.as_secs()),
-        None => context.ui.progress(args.entries.into()),
+        None => context.ui.progress(args.entries().into()),
     };
     watch.start().await;
     let (ticking, timed, started) = (bar.clone(), args.duration.is_some(), Instant::now());

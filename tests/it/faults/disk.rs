@@ -125,6 +125,12 @@ impl Disk {
                 }
             }
             "fsync" | "fdatasync" => self.synced(call.thread),
+            "link" if self.is_ours(&call.path(1)) => {
+                let (from, to) = (call.path(0), call.path(1));
+                let file = self.live[&from];
+                self.live.insert(to.clone(), file);
+                self.name(&to, Naming::Link(to.clone(), file));
+            }
             "unlink" if self.is_ours(&call.path(0)) => {
                 self.live.remove(&call.path(0));
                 self.name(&call.path(0), Naming::Unlink(call.path(0)));

@@ -5,16 +5,17 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
-use rocksdb::{DB, ErrorKind};
+use rocksdb::{DB, ErrorKind, properties};
 
 use super::super::figures::InstanceFigures;
 use super::manifest;
-use super::options::{self, RocksOptions, Shared};
-use super::{DerivedFamily, StoreError, backend, figures, handle};
-use crate::storage::files;
+use super::options::{self, RocksOptions, Shared, TableOptions};
+use super::{DerivedBatch, DerivedFamily, StoreError, backend, figures, handle, tables};
+use crate::storage::files::{self, FileError};
 
 /// Its directory in the data directory.
 const DIR: &str = "derived";
@@ -33,16 +34,14 @@ pub(super) struct Derived {
     is_new: bool,
     /// Nothing in the directory may change, not even by a mark.
     is_read_only: bool,
-    writes: Mutex<Writes>,
-}
-
-/// What RocksDB was given and has not confirmed.
-#[derive(Default)]
-struct Writes {
-    /// Batches that memtables alone have, and that nobody will write again.
-    unflushed: u64,
-    /// The disk has failed, after which RocksDB takes nothing until it is opened anew.
-    stopped: bool,
+    tables: TableOptions,
+    /// In tables that were made of batches, since the start.
+    bytes_written: AtomicU64,
+    /// The disk has failed, after which RocksDB takes nothing until it is opened anew. Held by who writes.
+    stopped: Mutex<bool>,
+    /// Held while families are given their parts of a batch one after another. Readers do not wait: whoever
+    /// has the batch written has all of it in memory until then.
+    taking_in: Mutex<()>,
 }
 
 impl Derived {
@@ -62,7 +61,10 @@ impl Derived {
             damaged: AtomicBool::new(directory.join(MARK).exists()),
             // RocksDB writes CURRENT last when it makes an instance.
             is_new: !directory.join(DIR).join("CURRENT").exists(),
-            writes: Mutex::default(),
+            tables: TableOptions::new(shared),
+            bytes_written: AtomicU64::new(0),
+            stopped: Mutex::default(),
+            taking_in: Mutex::default(),
             is_read_only: false,
         };
         match derived.instance("open derived data of") {
@@ -87,10 +89,18 @@ impl Derived {
             damaged: AtomicBool::new(directory.join(MARK).exists()),
             db: RwLock::new(None),
             is_new: false,
-            writes: Mutex::default(),
+            tables: TableOptions::new(shared),
+            bytes_written: AtomicU64::new(0),
+            stopped: Mutex::default(),
+            taking_in: Mutex::default(),
             is_read_only: true,
         };
-        match derived.instance_to_read() {
+        let whole = match tables::waiting(&directory.join(DIR)) {
+            Ok(waiting) if waiting.is_empty() => derived.instance_to_read(),
+            Ok(_) => Err("a batch was cut off on its way, which the next start mends".into()),
+            Err(error) => Err(error.to_string()),
+        };
+        match whole {
             Ok(db) => *derived.db.write() = Some(db),
             Err(message) => derived.mark(&message),
         }
@@ -118,33 +128,50 @@ impl Derived {
         &self,
         operation: impl FnOnce(&DB) -> Result<(), rocksdb::Error>,
     ) -> Result<(), StoreError> {
+        let _whole_batches = self.taking_in.lock();
         self.run("copy", |_| false, operation)
     }
 
-    /// Writes a batch, at the first try after a failure of the disk to an instance opened anew.
-    pub(super) fn write(
-        &self,
-        operation: impl FnOnce(&DB) -> Result<(), rocksdb::Error>,
-    ) -> Result<(), StoreError> {
-        let mut writes = self.writes.lock();
-        if writes.stopped {
-            self.reopen(&writes)?;
-            writes.stopped = false;
+    /// Writes a sorted batch, which is on the disk when this returns; at the first try after a failure of
+    /// the disk to an instance opened anew. After an error the batch is the caller's to write again.
+    pub(super) fn write(&self, batch: &DerivedBatch) -> Result<(), StoreError> {
+        let mut stopped = self.stopped.lock();
+        if *stopped {
+            self.reopen()?;
+            *stopped = false;
         }
-        self.change("write to", &mut writes.stopped, operation)?;
-        writes.unflushed += 1;
+        // What was left of a batch before this one.
+        self.take_in(&mut stopped)?;
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.wait_for_merges()?;
+        let bytes = tables::make(&self.directory.join(DIR), batch, &self.tables)?;
+        self.bytes_written.fetch_add(bytes, Ordering::Relaxed);
+        self.take_in(&mut stopped)
+    }
+
+    /// RocksDB stops writes where merges are too far behind, but takes tables in all the same.
+    fn wait_for_merges(&self) -> Result<(), StoreError> {
+        const WAIT_MAX: Duration = Duration::from_secs(5);
+        const LOOK: Duration = Duration::from_millis(20);
+        let since = Instant::now();
+        while self.read(|db| db.property_int_value(properties::IS_WRITE_STOPPED))? == Some(1) {
+            if since.elapsed() > WAIT_MAX {
+                let message = "merges are too far behind".into();
+                return Err(StoreError::Backend { verb: "write to", message });
+            }
+            std::thread::sleep(LOOK);
+        }
         Ok(())
     }
 
-    /// Flushes all that was written. After an error the last batch is the caller's to write again.
-    pub(super) fn flush(
-        &self,
-        operation: impl FnOnce(&DB) -> Result<(), rocksdb::Error>,
-    ) -> Result<(), StoreError> {
-        let mut writes = self.writes.lock();
-        let done = self.change("flush", &mut writes.stopped, operation);
-        writes.unflushed = if done.is_ok() { 0 } else { writes.unflushed.saturating_sub(1) };
-        done
+    fn take_in(&self, stopped: &mut bool) -> Result<(), StoreError> {
+        let _whole_batches = self.taking_in.lock();
+        let directory = self.directory.join(DIR);
+        let waiting = tables::waiting(&directory)?;
+        self.change("write to", stopped, |db| tables::take_in(db, &waiting))?;
+        Ok(tables::clear(&directory)?)
     }
 
     /// That the disk takes nothing says nothing of what is there, and reads go on.
@@ -161,13 +188,9 @@ impl Derived {
         )
     }
 
-    /// Closes the instance and opens it again, without what only its memtables had. Where it cannot be
-    /// opened for writes it is opened for reads, until the next try.
-    fn reopen(&self, writes: &Writes) -> Result<(), StoreError> {
-        if writes.unflushed > 0 {
-            let message = "the disk failed before what the start made up was flushed: restart";
-            return Err(StoreError::Backend { verb: "write to", message: message.into() });
-        }
+    /// Closes the instance and opens it again. Where it cannot be opened for writes it is opened for reads,
+    /// until the next try.
+    fn reopen(&self) -> Result<(), StoreError> {
         let mut db = self.db.write();
         drop(db.take());
         const VERB: &str = "open derived data, after a failed write, of";
@@ -208,7 +231,7 @@ impl Derived {
     /// Puts an empty instance into its place. One rename decides: a crash before it leaves all as it
     /// was, the mark included, and one after it an instance that is made by the next opening.
     pub(super) fn wipe(&self) -> Result<(), StoreError> {
-        let mut writes = self.writes.lock();
+        let mut stopped = self.stopped.lock();
         let mut db = self.db.write();
         drop(db.take());
         let old = self.directory.join(OLD);
@@ -218,7 +241,7 @@ impl Derived {
         *db = Some(self.instance(VERB).map_err(|error| error.in_words_of(VERB))?);
         files::remove_durably(&self.directory.join(MARK))?;
         self.damaged.store(false, Ordering::Release);
-        *writes = Writes::default();
+        *stopped = false;
         files::remove_tree(&old)?;
         Ok(())
     }
@@ -229,12 +252,17 @@ impl Derived {
         manifest::check(&directory).map_err(Unopened::Damaged)?;
         let options = options::derived_instance(&self.options, &self.shared);
         let families = options::derived_families(&self.shared);
-        DB::open_cf_descriptors(&options, &directory, families).map_err(|error| {
-            match is_damage(&error) {
-                true => Unopened::Damaged(error.into_string()),
-                false => Unopened::Store(backend(verb)(error)),
-            }
-        })
+        let unopened = |error: rocksdb::Error| match is_damage(&error) {
+            true => Unopened::Damaged(error.into_string()),
+            false => Unopened::Store(backend(verb)(error)),
+        };
+        let db = DB::open_cf_descriptors(&options, &directory, families).map_err(unopened)?;
+        // What a crash has left of the last batch, before anybody reads.
+        let of_system = |error: FileError| Unopened::Store(error.into());
+        let waiting = tables::waiting(&directory).map_err(of_system)?;
+        tables::take_in(&db, &waiting).map_err(unopened)?;
+        tables::clear(&directory).map_err(of_system)?;
+        Ok(db)
     }
 
     /// Of which no file is written, made or removed.
@@ -253,7 +281,11 @@ impl Derived {
     pub(super) fn figures(&self) -> InstanceFigures {
         let db = self.db.read();
         let families = db.iter().flat_map(|db| DerivedFamily::ALL.map(|family| handle(db, family)));
-        figures::of_instance(&self.shared.derived_counted, db.as_ref(), families)
+        InstanceFigures {
+            // RocksDB itself flushes nothing here.
+            flush_bytes_written: self.bytes_written.load(Ordering::Relaxed),
+            ..figures::of_instance(&self.shared.derived_counted, db.as_ref(), families)
+        }
     }
 
     fn mark(&self, message: &str) {

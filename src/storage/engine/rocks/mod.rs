@@ -1,13 +1,14 @@
 //! The durable engine: two RocksDB instances below one directory.
 //!
 //! `truth` writes a log that is recycled and fsynced commit by commit; `derived` writes no log and is
-//! flushed in bulk. They are two because RocksDB refuses a recycled log together with writes that
+//! given table files in bulk. They are two because RocksDB refuses a recycled log together with writes that
 //! skip it. Opening takes `LOCK` in the directory, so that there is one process on it.
 
 mod derived;
 mod figures;
 mod manifest;
 mod options;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod threads;
@@ -19,7 +20,7 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 use rocksdb::checkpoint::Checkpoint;
-use rocksdb::{ColumnFamily, DB, DBRawIterator, FlushOptions, ReadOptions, WriteBatch, properties};
+use rocksdb::{ColumnFamily, DB, DBRawIterator, ReadOptions, WriteBatch, properties};
 
 use self::derived::Derived;
 pub use self::options::RocksOptions;
@@ -277,16 +278,7 @@ impl Engine for RocksEngine {
 
     fn derived_write(&self, mut batch: DerivedBatch) -> Result<(), StoreError> {
         batch.sort();
-        self.derived.write(|db| {
-            let mut write = WriteBatch::with_capacity_bytes(2 * batch.bytes() as usize);
-            for (family, key, value) in batch.changes() {
-                match value {
-                    Some(value) => write.put_cf(handle(db, family), key, value),
-                    None => write.delete_cf(handle(db, family), key),
-                }
-            }
-            db.write_opt(write, &options::derived_write())
-        })
+        self.derived.write(&batch)
     }
 
     fn compact(&self) -> Result<(), StoreError> {
@@ -295,7 +287,6 @@ impl Engine for RocksEngine {
             self.truth.flush_cf(family).map_err(backend("flush"))?;
             self.truth.compact_range_cf(family, None::<&[u8]>, None::<&[u8]>);
         }
-        self.derived_flush()?;
         self.derived.read(|db| {
             for family in DerivedFamily::ALL {
                 db.compact_range_cf(handle(db, family), None::<&[u8]>, None::<&[u8]>);
@@ -305,11 +296,8 @@ impl Engine for RocksEngine {
     }
 
     fn derived_flush(&self) -> Result<(), StoreError> {
-        self.derived.flush(|db| {
-            let families = DerivedFamily::ALL.map(|family| handle(db, family));
-            let families: Vec<&&ColumnFamily> = families.iter().collect();
-            db.flush_cfs_opt(&families, &FlushOptions::default())
-        })
+        // A batch is on the disk when it is written.
+        Ok(())
     }
 
     fn derived_wipe(&self) -> Result<(), StoreError> {

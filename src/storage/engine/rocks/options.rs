@@ -12,13 +12,16 @@ use crate::config::RocksConfig;
 
 const MEBIBYTE: i64 = 1 << 20;
 
+/// Bytes of one read or write by flushes and merges, by measurement.
+const IO_BYTES: usize = 64 << 10;
+
 /// What an operator may set. Memory is bounded by `block_cache_bytes` + `write_buffer_bytes`, plus a
 /// few kilobytes for each of `open_files_max` files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RocksOptions {
     /// One cache of blocks, indexes and filters for truth and derived data together, in bytes.
     pub block_cache_bytes: usize,
-    /// Bytes of memtables, those being flushed included: half of them for truth, half for derived data.
+    /// Bytes of truth's memtables, those being flushed included. Derived data has none.
     pub write_buffer_bytes: usize,
     /// Threads for flushes and compactions of an instance, at least two: one of four flushes.
     pub background_jobs: u16,
@@ -66,32 +69,27 @@ pub(super) struct Shared {
     /// cost.
     pub(super) truth_counted: Options,
     pub(super) derived_counted: Options,
-    /// Separate bounds: under one, a burst of derived data would make each commit flush truth.
     pub(super) truth_buffers: WriteBufferManager,
-    pub(super) derived_buffers: WriteBufferManager,
 }
 
 impl Shared {
     pub(super) fn new(options: &RocksOptions) -> Self {
-        let truth = options.write_buffer_bytes / 2;
-        let derived = options.write_buffer_bytes - truth;
-        // Half of each share fills while the other half is flushed. Writers are not stalled at the
-        // bound itself: RocksDB stops them when too many memtables of a family wait for their flush.
-        let buffers = |bytes| WriteBufferManager::new_write_buffer_manager(bytes / 2, false);
+        // Half of it fills while the other half is flushed. Writers are not stalled at the bound itself:
+        // RocksDB stops them when too many memtables of a family wait for their flush.
+        let truth_buffers =
+            WriteBufferManager::new_write_buffer_manager(options.write_buffer_bytes / 2, false);
         Self {
             cache: Cache::new_lru_cache(options.block_cache_bytes),
             cache_bytes_max: options.block_cache_bytes as u64,
             truth_counted: counting(StatsLevel::ExceptDetailedTimers),
             derived_counted: counting(StatsLevel::ExceptHistogramOrTimers),
-            truth_buffers: buffers(truth),
-            derived_buffers: buffers(derived),
+            truth_buffers,
         }
     }
 
     /// Bytes in the cache and in memtables.
     pub(super) fn bytes(&self) -> usize {
-        let memtables = self.truth_buffers.get_usage() + self.derived_buffers.get_usage();
-        self.cache.get_usage() + memtables
+        self.cache.get_usage() + self.truth_buffers.get_usage()
     }
 }
 
@@ -106,17 +104,13 @@ pub(super) fn truth_write() -> WriteOptions {
     write
 }
 
-/// Derived data: not in a log, since truth is the log that it is rebuilt from.
-pub(super) fn derived_write() -> WriteOptions {
-    let mut write = WriteOptions::default();
-    write.disable_wal(true);
-    // Its keys ascend: each is looked for from where the one before was put.
-    write.set_memtable_insert_hint_per_batch(true);
-    write
-}
-
 pub(super) fn truth_instance(options: &RocksOptions, shared: &Shared) -> Options {
-    let mut db = instance(options, &shared.truth_counted, &shared.truth_buffers);
+    let mut db = instance(options, &shared.truth_counted);
+    // A flush lets go of a log as soon as it is done, so that none waits for a family that hardly grows.
+    db.set_atomic_flush(true);
+    db.set_write_buffer_manager(&shared.truth_buffers);
+    // There is one writer: locks for several cost a tenth and gain nothing.
+    db.set_allow_concurrent_memtable_write(false);
     // A log file that is used again is allocated already, so that an fdatasync writes no metadata:
     // the p99 of small groups is a third. It needs a recovery mode that ends at the first record
     // that does not check, which may be a left-over of the file's earlier use.
@@ -130,28 +124,22 @@ pub(super) fn truth_instance(options: &RocksOptions, shared: &Shared) -> Options
 }
 
 pub(super) fn derived_instance(options: &RocksOptions, shared: &Shared) -> Options {
-    // No recycling here: RocksDB refuses it together with writes that skip the log.
-    instance(options, &shared.derived_counted, &shared.derived_buffers)
+    instance(options, &shared.derived_counted)
 }
 
 /// What both instances share.
-fn instance(options: &RocksOptions, counted: &Options, buffers: &WriteBufferManager) -> Options {
+fn instance(options: &RocksOptions, counted: &Options) -> Options {
     let mut db = counted.clone();
     db.create_if_missing(true);
     db.create_missing_column_families(true);
     db.set_paranoid_checks(true);
-    // A flush takes all families at one point between batches, and its manifest record is one group:
-    // derived data on disk is always the result of its first so many batches. For truth it lets go of
-    // a log as soon as it is flushed, so that none waits for a family that hardly grows.
-    db.set_atomic_flush(true);
-    db.set_write_buffer_manager(buffers);
     db.set_max_background_jobs(background_jobs(options));
     db.set_max_open_files(options.open_files_max.into());
-    // There is one writer: locks for several cost a tenth and gain nothing.
-    db.set_allow_concurrent_memtable_write(false);
-    // Hand the pages of table files to the disk steadily, not all at once before the fsync, which the
-    // next commit's fsync would wait behind.
-    db.set_bytes_per_sync(1 << 20);
+    // What flushes and merges read and write, they ask of the disk in small pieces, and hand over steadily: a
+    // disk may answer one request after another, so that a commit's fsync waits for all of a large one.
+    db.set_compaction_readahead_size(IO_BYTES);
+    db.set_writable_file_max_buffer_size(IO_BYTES as u64);
+    db.set_bytes_per_sync(IO_BYTES as u64);
     // Flushes go first. Ten times a second, so that what is let through at once is little to wait behind.
     let rate = i64::try_from(options.background_bytes_per_second_max).unwrap_or(i64::MAX);
     db.set_ratelimiter(rate.max(MEBIBYTE), 100_000, 10);
@@ -167,9 +155,12 @@ pub(super) fn truth_families(shared: &Shared) -> Vec<ColumnFamilyDescriptor> {
     let families = TruthFamily::ALL.iter().map(|family| {
         // One compression on all levels: keys ascend, so files move down the levels unread, which
         // RocksDB does only where it need not compress anew.
-        let mut options = family_options(&shared.truth_buffers, DBCompressionType::Lz4);
+        let mut options = Options::default();
+        // The instance's bound is reached first, whichever family grows.
+        options.set_write_buffer_size(shared.truth_buffers.get_buffer_size());
+        options.set_compression_type(DBCompressionType::Lz4);
         // A commit never waits for a flush that is merely slow: the first memtable is flushed at half of
-        // truth's share, those after it at a quarter, so that the third one still lies within it.
+        // the bound, those after it at a quarter, so that the third one still lies within it.
         options.set_max_write_buffer_number(3);
         options.set_block_based_table_factory(&tables(shared));
         ColumnFamilyDescriptor::new(family.name(), options)
@@ -179,48 +170,67 @@ pub(super) fn truth_families(shared: &Shared) -> Vec<ColumnFamilyDescriptor> {
 
 pub(super) fn derived_families(shared: &Shared) -> Vec<ColumnFamilyDescriptor> {
     let families = DerivedFamily::ALL.iter().map(|family| {
-        use DerivedFamily::{Accounts, Due, Filter, Holds, Idem, Ids, Tiles};
-        // Random bytes do not compress. A filter that few ids are in does.
-        let compression = match family {
-            Ids | Idem | Tiles => DBCompressionType::None,
-            Filter => DBCompressionType::Zstd,
-            _ => DBCompressionType::Lz4,
-        };
-        let mut options = family_options(&shared.derived_buffers, compression);
-        if matches!(family, Accounts | Holds | Due) {
-            // What a flush writes is soon merged into what is below it, and read more often until then.
-            options.set_compression_per_level(&[DBCompressionType::None, compression]);
-        }
-        let mut tables = tables(shared);
-        // Where single keys are asked for that mostly are not there. Ten bits: one false answer in
-        // a hundred.
-        if matches!(family, Accounts | Ids | Idem | Holds) {
-            tables.set_bloom_filter(10.0, false);
-            tables.set_optimize_filters_for_memory(true);
-            // In parts: the filter of a large file is larger than a shard of the cache, which would read
-            // all of it again for each question.
-            tables.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
-            tables.set_partition_filters(true);
-            tables.set_metadata_block_size(16 << 10);
-            // One of its keys is read where others are not: less to read, to check and to unpack.
-            tables.set_block_size(4 << 10);
-        }
-        if matches!(family, Ids | Idem) {
+        let mut options = Options::default();
+        options.set_compression_type(compression_of(*family));
+        if matches!(family, DerivedFamily::Ids | DerivedFamily::Idem) {
             merge_rarely(&mut options);
         }
-        options.set_block_based_table_factory(&tables);
+        options.set_block_based_table_factory(&derived_tables(*family, shared));
         ColumnFamilyDescriptor::new(family.name(), options)
     });
     families.collect()
 }
 
-fn family_options(buffers: &WriteBufferManager, compression: DBCompressionType) -> Options {
-    let mut options = Options::default();
-    // The instance's bound is reached first, whichever family grows.
-    options.set_write_buffer_size(buffers.get_buffer_size());
-    options.set_max_write_buffer_number(2);
-    options.set_compression_type(compression);
-    options
+fn compression_of(family: DerivedFamily) -> DBCompressionType {
+    use DerivedFamily::{Filter, Idem, Ids, Tiles};
+    match family {
+        // Random bytes do not compress. A filter that few ids are in does.
+        Ids | Idem | Tiles => DBCompressionType::None,
+        Filter => DBCompressionType::Zstd,
+        _ => DBCompressionType::Lz4,
+    }
+}
+
+fn derived_tables(family: DerivedFamily, shared: &Shared) -> BlockBasedOptions {
+    use DerivedFamily::{Accounts, Holds, Idem, Ids};
+    let mut tables = tables(shared);
+    // Where single keys are asked for that mostly are not there. Ten bits: one false answer in
+    // a hundred.
+    if matches!(family, Accounts | Ids | Idem | Holds) {
+        tables.set_bloom_filter(10.0, false);
+        tables.set_optimize_filters_for_memory(true);
+        // In parts: the filter of a large file is larger than a shard of the cache, which would read
+        // all of it again for each question.
+        tables.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+        tables.set_partition_filters(true);
+        tables.set_metadata_block_size(16 << 10);
+        // One of its keys is read where others are not: less to read, to check and to unpack.
+        tables.set_block_size(4 << 10);
+    }
+    tables
+}
+
+/// How the tables of a batch of derived data are written, by family.
+pub(super) struct TableOptions([Options; DerivedFamily::ALL.len()]);
+
+impl TableOptions {
+    pub(super) fn new(shared: &Shared) -> Self {
+        Self(DerivedFamily::ALL.map(|family| {
+            use DerivedFamily::{Accounts, Due, Holds};
+            let mut options = Options::default();
+            options.set_compression_type(match family {
+                // They are soon merged into what is there, and read more often until then.
+                Accounts | Holds | Due => DBCompressionType::None,
+                _ => compression_of(family),
+            });
+            options.set_block_based_table_factory(&derived_tables(family, shared));
+            options
+        }))
+    }
+
+    pub(super) fn of(&self, family: DerivedFamily) -> &Options {
+        &self.0[family.index()]
+    }
 }
 
 /// For random keys that are hardly ever asked for when they are not there (the never-seen filter sees to

@@ -121,8 +121,9 @@ fn a_crash_after_many_logs_keeps_every_commit() {
 fn rocksdb_keeps_the_settings_that_durability_rests_on() {
     // RocksDB silently changes settings that it finds in conflict, and writes what it runs with.
     let rocks = Rocks::open();
-    let both = ["atomic_flush=true", "paranoid_checks=true", "avoid_flush_during_recovery=false"];
+    let both = ["paranoid_checks=true", "avoid_flush_during_recovery=false"];
     let truth = [
+        "atomic_flush=true",
         "recycle_log_file_num=4",
         "wal_recovery_mode=kPointInTimeRecovery",
         "track_and_verify_wals_in_manifest=true",
@@ -361,20 +362,110 @@ fn memory_stays_within_its_bounds_while_data_grows_past_them() {
     }
 }
 
-#[test]
-fn flushes_that_nobody_asked_for_keep_whole_batches() {
-    let rocks = Rocks::open();
-    for n in 1..=60 {
-        rocks.engine.derived_write(derived_batch(n)).unwrap();
-    }
-    let engine = &rocks.crash().engine;
-    let height = engine.derived_get(DerivedFamily::Meta, b"height").unwrap();
-    let height = height.expect("the memtables were cut several times");
-    let height = u32::from_be_bytes(height.try_into().unwrap());
-    assert!((1..60).contains(&height), "{height}");
+/// The batches that each family has of those that [`derived_batch`] makes, the same of all.
+fn batches_in(engine: &RocksEngine) -> u32 {
     let all = ScanLimit { items: usize::MAX, bytes: usize::MAX };
+    let height = engine.derived_get(DerivedFamily::Meta, b"height").unwrap();
+    let height = height.map_or(0, |height| u32::from_be_bytes(height.try_into().unwrap()));
     for family in [DerivedFamily::Ids, DerivedFamily::Idem] {
         let items = engine.derived_scan(family, b"", None, all).unwrap();
         assert_eq!(items.len(), 2_000 * height as usize, "{family:?}");
     }
+    height
+}
+
+/// A store with one batch, and the tables of a second one, of which so many are taken in.
+fn cut_off(taken_in: usize) -> (TempDir, RocksOptions) {
+    let rocks = Rocks::open();
+    rocks.engine.derived_write(derived_batch(1)).unwrap();
+    let derived = rocks.dir.path().join("data/derived");
+    let mut second = derived_batch(2);
+    second.sort();
+    tables::make(&derived, &second, &options::TableOptions::new(&rocks.engine.shared)).unwrap();
+    let families = [DerivedFamily::Ids, DerivedFamily::Idem, DerivedFamily::Meta];
+    for family in &families[..taken_in] {
+        // As a crash may leave it: taken in, and not yet removed.
+        let table = derived.join("batch").join(format!("{}.sst", family.name()));
+        let taken = rocks
+            .engine
+            .derived
+            .read(|db| db.ingest_external_file_cf(handle(db, *family), vec![&table]));
+        taken.unwrap();
+        if *family == DerivedFamily::Ids {
+            fs::remove_file(table).unwrap();
+        }
+    }
+    drop(rocks.engine);
+    (rocks.dir, small())
+}
+
+#[test]
+fn a_batch_that_was_cut_off_is_whole_when_the_store_is_opened() {
+    for taken_in in 0..=3 {
+        let (dir, options) = cut_off(taken_in);
+        let data = dir.path().join("data");
+        let seen = RocksEngine::open_read_only(&data, &options).unwrap();
+        assert!(seen.derived_is_damaged(), "nobody reads half of it: {taken_in}");
+        drop(seen);
+        let rocks = Rocks::open_in(dir);
+        assert!(!rocks.engine.derived_is_damaged());
+        assert_eq!(batches_in(&rocks.engine), 2, "after {taken_in} families");
+        rocks.engine.derived_write(derived_batch(3)).unwrap();
+        let rocks = rocks.reopen();
+        assert_eq!(batches_in(&rocks.engine), 3);
+        assert_eq!(fs::read_dir(data.join("derived/batch")).unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn tables_that_were_not_all_made_are_nothing() {
+    let rocks = Rocks::open();
+    rocks.engine.derived_write(derived_batch(1)).unwrap();
+    let table = rocks.dir.path().join("data/derived/batch/ids.sst");
+    fs::write(&table, "half of a table").unwrap();
+    let rocks = rocks.reopen();
+    assert_eq!(batches_in(&rocks.engine), 1);
+    assert!(!table.exists());
+    fs::write(&table, "half of another").unwrap();
+    rocks.engine.derived_write(derived_batch(2)).unwrap();
+    assert_eq!(batches_in(&rocks.engine), 2);
+}
+
+#[test]
+fn a_waiting_table_that_cannot_be_read_is_damage_and_goes_with_a_wipe() {
+    let (dir, _) = cut_off(1);
+    let data = dir.path().join("data");
+    let table = data.join("derived/batch/idem.sst");
+    let mut bytes = fs::read(&table).unwrap();
+    let footer = bytes.len() - 20;
+    bytes[footer..].fill(0);
+    fs::write(&table, bytes).unwrap();
+    let rocks = Rocks::open_in(dir);
+    assert!(rocks.engine.derived_is_damaged());
+    rocks.engine.derived_wipe().unwrap();
+    assert_eq!(batches_in(&rocks.engine), 0);
+    rocks.engine.derived_write(derived_batch(1)).unwrap();
+    assert_eq!(batches_in(&rocks.reopen().engine), 1);
+}
+
+#[test]
+fn a_copy_has_whole_batches() {
+    let rocks = Rocks::open();
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            (1..=12).for_each(|n| rocks.engine.derived_write(derived_batch(n)).unwrap());
+        });
+        for n in 0.. {
+            let copy = rocks.dir.path().join(format!("copy-{n}"));
+            let is_last = writer.is_finished();
+            files::create_dir_private(&copy).unwrap();
+            rocks.engine.checkpoint(&copy).unwrap();
+            let engine = RocksEngine::open_read_only(&copy, &small()).unwrap();
+            let batches = batches_in(&engine);
+            if is_last {
+                assert_eq!(batches, 12);
+                break;
+            }
+        }
+    });
 }

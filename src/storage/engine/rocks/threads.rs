@@ -16,8 +16,8 @@ const IDLE: ThreadSchedulePolicy = ThreadSchedulePolicy::Normal(NormalThreadSche
 
 /// Starts the threads that flush and compact, which are those of the process, so that they give way to
 /// commits; RocksDB would start them as needed, with the priority of whoever opens a store. There are enough
-/// for both instances: neither truth's memtables nor its files of the first level may queue behind those of
-/// derived data, which take ten times as long, since commits are stopped once too many of them wait.
+/// for both instances: truth's files of the first level may not queue behind those of derived data, which take
+/// ten times as long, since commits are stopped once too many of them wait.
 ///
 /// # Errors
 /// What RocksDB says when it has no memory.
@@ -28,7 +28,8 @@ pub(super) fn start(options: &RocksOptions) -> Result<(), Error> {
     let start = || {
         let mut env = Env::new()?;
         background::give_way();
-        env.set_high_priority_background_threads(2 * flushing);
+        // Derived data has no memtables.
+        env.set_high_priority_background_threads(flushing);
         be_idle();
         env.set_low_priority_background_threads(2 * (jobs - flushing));
         Ok(())
