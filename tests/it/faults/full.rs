@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use ron_ledger::client::Client;
 use ron_ledger::http::dto::RequestIn;
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
+use rustix::io::Errno;
 use tempfile::TempDir;
 
 use super::told::{Told, metric, workload};
@@ -47,14 +48,18 @@ impl Mount {
         assert!(mount.status().unwrap().success());
     }
 
-    /// Leaves so many bytes.
+    /// Leaves so many bytes. A flush may take some between the look and the call, which then takes none.
     fn fill(&self, left: u64) -> PathBuf {
         let path = self.path().join("ballast");
         let _ = fs::remove_file(&path);
-        let stat = statvfs(self.path()).unwrap();
-        let bytes = (stat.f_bavail * stat.f_frsize).saturating_sub(left);
         let file = File::create(&path).unwrap();
-        fallocate(&file, FallocateFlags::empty(), 0, bytes).unwrap();
+        let free = || statvfs(self.path()).map(|stat| stat.f_bavail * stat.f_frsize).unwrap();
+        let take = || match free().saturating_sub(left) {
+            0 => Ok(()),
+            bytes => fallocate(&file, FallocateFlags::empty(), 0, bytes),
+        };
+        let tried = (0..100).map(|_| take()).find(|taken| *taken != Err(Errno::NOSPC));
+        tried.expect("no flush takes so long").unwrap();
         path
     }
 }
