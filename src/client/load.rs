@@ -93,7 +93,8 @@ impl Load {
                 })
                 .collect();
             let made = threads.into_iter().map(|thread| thread.join());
-            made.flat_map(|feeds| feeds.expect("a workload of a checked spec has no end")).collect()
+            made.flat_map(|feeds| feeds.expect("a request of a workload can always be made"))
+                .collect()
         })
     }
 

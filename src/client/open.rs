@@ -295,6 +295,29 @@ mod tests {
         assert_eq!(day.due(day.planned()), day.duration);
     }
 
+    #[tokio::test]
+    async fn as_many_requests_as_are_asked_for_are_made_before_the_clock_starts() {
+        let client = Client::new(&super::super::ClientOptions::new("http://127.0.0.1:1")).unwrap();
+        let schedule = Schedule { rate: 100, duration: Duration::from_secs(1) };
+        // Of about two entries each, of which a unit may have four.
+        for (entries, prepared) in [(0, 12..=26), (40, 2..=6), (4_000, 12..=26)] {
+            let spec = Spec { entries, ..Spec::default() };
+            let load = Load { connections: 4, batch: 2, format: Format::Json, spec };
+            let ready = Ready::new(&client, &load, schedule, Keep::Counts).await.unwrap();
+            assert_eq!(ready.connections.len(), 4);
+            for (_, mut feed, _) in ready.connections {
+                let made_before = (0..).find(|_| {
+                    feed.next().expect("it has no end");
+                    feed.made_late() > 0
+                });
+                assert!(
+                    made_before.is_some_and(|made| prepared.contains(&made)),
+                    "{made_before:?}"
+                );
+            }
+        }
+    }
+
     #[test]
     fn each_outcome_is_counted_in_its_place() {
         let request = Prepared {

@@ -25,7 +25,7 @@ const WHOLE: &str = "whole";
 const PART_BYTES: usize = 256 << 10;
 
 /// Makes the tables of `batch`, which is sorted and not empty, and says how many bytes they have. No other batch
-/// is waiting.
+/// is waiting, and nothing is left of one.
 ///
 /// # Errors
 /// When the disk does not take them; the instance is as it was.
@@ -34,7 +34,6 @@ pub(super) fn make(
     batch: &DerivedBatch,
     options: &TableOptions,
 ) -> Result<u64, StoreError> {
-    clear(instance)?;
     let making = instance.join(DIR);
     files::create_dir_private(&making)?;
     let (mut changes, mut bytes) = (batch.changes().peekable(), 0);

@@ -375,7 +375,7 @@ fn batches_in(engine: &RocksEngine) -> u32 {
 }
 
 /// A store with one batch, and the tables of a second one, of which so many are taken in.
-fn cut_off(taken_in: usize) -> (TempDir, RocksOptions) {
+fn cut_off(taken_in: usize) -> TempDir {
     let rocks = Rocks::open();
     rocks.engine.derived_write(derived_batch(1)).unwrap();
     let derived = rocks.dir.path().join("data/derived");
@@ -396,15 +396,15 @@ fn cut_off(taken_in: usize) -> (TempDir, RocksOptions) {
         }
     }
     drop(rocks.engine);
-    (rocks.dir, small())
+    rocks.dir
 }
 
 #[test]
 fn a_batch_that_was_cut_off_is_whole_when_the_store_is_opened() {
     for taken_in in 0..=3 {
-        let (dir, options) = cut_off(taken_in);
+        let dir = cut_off(taken_in);
         let data = dir.path().join("data");
-        let seen = RocksEngine::open_read_only(&data, &options).unwrap();
+        let seen = RocksEngine::open_read_only(&data, &small()).unwrap();
         assert!(seen.derived_is_damaged(), "nobody reads half of it: {taken_in}");
         drop(seen);
         let rocks = Rocks::open_in(dir);
@@ -433,7 +433,7 @@ fn tables_that_were_not_all_made_are_nothing() {
 
 #[test]
 fn a_waiting_table_that_cannot_be_read_is_damage_and_goes_with_a_wipe() {
-    let (dir, _) = cut_off(1);
+    let dir = cut_off(1);
     let data = dir.path().join("data");
     let table = data.join("derived/batch/idem.sst");
     let mut bytes = fs::read(&table).unwrap();
@@ -446,6 +446,32 @@ fn a_waiting_table_that_cannot_be_read_is_damage_and_goes_with_a_wipe() {
     assert_eq!(batches_in(&rocks.engine), 0);
     rocks.engine.derived_write(derived_batch(1)).unwrap();
     assert_eq!(batches_in(&rocks.reopen().engine), 1);
+}
+
+#[test]
+fn a_batch_waits_while_merges_are_too_far_behind() {
+    let rocks = Rocks::open();
+    let stop_at = |runs| {
+        let stops = [("level0_stop_writes_trigger", runs)];
+        rocks.engine.derived.read(|db| db.set_options_cf(handle(db, DerivedFamily::Ids), &stops))
+    };
+    // Fewer than are merged, so that nothing but the change below lets the third one in.
+    stop_at("2").unwrap();
+    rocks.engine.derived_write(derived_batch(1)).unwrap();
+    rocks.engine.derived_write(derived_batch(2)).unwrap();
+    assert!(rocks.engine.figures().unwrap().derived.is_write_stopped);
+    let is_let_in = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let third = scope.spawn(|| {
+            rocks.engine.derived_write(derived_batch(3)).unwrap();
+            is_let_in.load(Ordering::Relaxed)
+        });
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        is_let_in.store(true, Ordering::Relaxed);
+        stop_at("64").unwrap();
+        assert!(third.join().unwrap(), "it came before it was let in");
+    });
+    assert_eq!(batches_in(&rocks.engine), 3);
 }
 
 #[test]
