@@ -125,12 +125,8 @@ impl Disk {
                 }
             }
             "fsync" | "fdatasync" => self.synced(call.thread),
-            "link" if self.is_ours(&call.path(1)) => {
-                let (from, to) = (call.path(0), call.path(1));
-                let file = self.live[&from];
-                self.live.insert(to.clone(), file);
-                self.name(&to, Naming::Link(to.clone(), file));
-            }
+            "link" if self.is_ours(&call.path(1)) => self.linked(&call.path(0), call.path(1)),
+            "linkat" if self.is_ours(&call.path(3)) => self.linked(&call.path(1), call.path(3)),
             "unlink" if self.is_ours(&call.path(0)) => {
                 self.live.remove(&call.path(0));
                 self.name(&call.path(0), Naming::Unlink(call.path(0)));
@@ -143,6 +139,12 @@ impl Disk {
             }
             _ => (),
         }
+    }
+
+    fn linked(&mut self, from: &Path, to: PathBuf) {
+        let file = self.live[from];
+        self.live.insert(to.clone(), file);
+        self.name(&to, Naming::Link(to.clone(), file));
     }
 
     fn opened(&mut self, call: &Call) {

@@ -27,7 +27,7 @@ use crate::support::picture::Picture;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 const CALLS: &str = "-etrace=openat,close,write,pwrite64,lseek,ftruncate,fsync,fdatasync,\
-                     link,unlink,rename,sendto,writev,sendmsg";
+                     link,linkat,unlink,rename,sendto,writev,sendmsg";
 
 /// A life of so many requests under a tracer from its first call on.
 async fn live(keys: &Keys, requests: usize, told: &mut Told, seed: u64) -> (String, Picture) {

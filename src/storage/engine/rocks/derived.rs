@@ -14,11 +14,11 @@ use rocksdb::{DB, ErrorKind, properties};
 use super::super::figures::InstanceFigures;
 use super::manifest;
 use super::options::{self, RocksOptions, Shared, TableOptions};
-use super::{DerivedBatch, DerivedFamily, StoreError, backend, figures, handle, tables};
+use super::{DerivedBatch, DerivedFamily, StoreError, backend, deleting, figures, handle, tables};
 use crate::storage::files::{self, FileError};
 
 /// Its directory in the data directory.
-const DIR: &str = "derived";
+pub(super) const DIR: &str = "derived";
 /// What a wipe has put aside and not yet deleted.
 const OLD: &str = "derived-old";
 /// The file that says that it is damaged, and how.
@@ -248,7 +248,9 @@ impl Derived {
 
     fn instance(&self, verb: &'static str) -> Result<DB, Unopened> {
         let directory = self.directory.join(DIR);
-        files::create_dir_private(&directory).map_err(|error| Unopened::Store(error.into()))?;
+        let of_system = |error: FileError| Unopened::Store(error.into());
+        files::create_dir_private(&directory).map_err(of_system)?;
+        deleting::clear(&directory).map_err(of_system)?;
         manifest::check(&directory).map_err(Unopened::Damaged)?;
         let options = options::derived_instance(&self.options, &self.shared);
         let families = options::derived_families(&self.shared);
@@ -258,7 +260,6 @@ impl Derived {
         };
         let db = DB::open_cf_descriptors(&options, &directory, families).map_err(unopened)?;
         // What a crash has left of the last batch, before anybody reads.
-        let of_system = |error: FileError| Unopened::Store(error.into());
         let waiting = tables::waiting(&directory).map_err(of_system)?;
         tables::take_in(&db, &waiting).map_err(unopened)?;
         tables::clear(&directory).map_err(of_system)?;

@@ -4,6 +4,7 @@
 //! given table files in bulk. They are two because RocksDB refuses a recycled log together with writes that
 //! skip it. Opening takes `LOCK` in the directory, so that there is one process on it.
 
+mod deleting;
 mod derived;
 mod figures;
 mod manifest;
@@ -22,6 +23,7 @@ use parking_lot::Mutex;
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{ColumnFamily, DB, DBRawIterator, ReadOptions, WriteBatch, properties};
 
+use self::deleting::Deleter;
 use self::derived::Derived;
 pub use self::options::RocksOptions;
 use self::options::Shared;
@@ -38,6 +40,8 @@ const CHECKPOINT_ROOM: u64 = 256 << 20;
 /// The engine of a node that remembers.
 pub struct RocksEngine {
     // In the order in which they are dropped: the lock goes when both instances are closed.
+    /// None where nothing is removed.
+    _deleter: Option<Deleter>,
     truth: DB,
     derived: Derived,
     shared: Arc<Shared>,
@@ -73,6 +77,7 @@ impl RocksEngine {
         // RocksDB writes CURRENT last when it makes an instance.
         let truth_is_new = !truth_dir.join("CURRENT").exists();
         files::create_dir_private(&truth_dir)?;
+        deleting::clear(&truth_dir)?;
         let shared = Arc::new(Shared::new(options));
         threads::start(options).map_err(backend("start threads for"))?;
         let (truth, derived) = open_both(
@@ -85,9 +90,16 @@ impl RocksEngine {
             },
             || Derived::open(directory, options, &shared),
         );
+        let (truth, derived) = (truth?, derived?);
+        let deleter = Deleter::start(vec![truth_dir, directory.join(derived::DIR)]);
+        let deleter = deleter.map_err(|source| StoreError::Backend {
+            verb: "start the thread that removes tables of",
+            message: source.to_string(),
+        })?;
         Ok(Self {
-            truth: truth?,
-            derived: derived?,
+            _deleter: Some(deleter),
+            truth,
+            derived,
             shared,
             writer: Mutex::new(()),
             poisoned: AtomicBool::new(false),
@@ -115,6 +127,7 @@ impl RocksEngine {
         let truth = DB::open_cf_descriptors_read_only(&truth_options, &truth_dir, families, false)
             .map_err(backend("open truth of"))?;
         Ok(Self {
+            _deleter: None,
             truth,
             derived: Derived::open_read_only(directory, options, &shared),
             shared,
