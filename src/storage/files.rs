@@ -260,7 +260,7 @@ pub fn remove_tree(path: &Path) -> Result<(), FileError> {
 }
 
 /// What is not there is removed.
-fn gone(removed: io::Result<()>) -> io::Result<()> {
+pub(super) fn gone(removed: io::Result<()>) -> io::Result<()> {
     match removed {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,

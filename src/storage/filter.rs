@@ -2,9 +2,12 @@
 //! is new, as almost every id is. It never says "never seen" of what was seen; full or missing, it
 //! costs speed and nothing else.
 //!
-//! Blocked: all bits of a key lie in one half of a cache line (Putze, Sanders, Singler 2007), two in each of
-//! its words. It is saved with derived data, so its hash is written down here and belongs to no library.
+//! It grows with the ledger, in parts (scalable: Almeida et al. 2007): once the newest is full, another one as
+//! large as all before it together takes in what is new, within a bound. Each part is blocked: all bits of a key
+//! lie in one half of a cache line (Putze, Sanders, Singler 2007), two in each of its words. It is saved with
+//! derived data, so its hash is written down here and belongs to no library.
 
+use std::iter::once;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -15,99 +18,133 @@ use crate::ledger::entry::Seq;
 
 const WORDS_PER_BLOCK: usize = 4;
 
+const BLOCK_BYTES: u64 = 8 * WORDS_PER_BLOCK as u64;
+
 /// Of a hash, for one of 64 bits.
 const BITS_PER_PLACE: u32 = 6;
 
-/// Changes with the hash or the layout: a filter of another version is made anew.
-const VERSION: u8 = 3;
+/// Of the first part. What a small ledger saves is small, and 32 bits for each of 4,000,000 entries are enough.
+const FIRST_BYTES: u64 = 16 << 20;
 
-/// A saved filter is cut into values of this many words, 1 MiB.
+/// A part is full when it has fewer for each key: then it takes about one new key in a thousand for a known one.
+const BYTES_PER_KEY: u64 = 2;
+
+/// Changes with the hash or the layout: a filter of another version is made anew.
+const VERSION: u8 = 4;
+
+/// A saved part is cut into values of this many words, 1 MiB.
 const WORDS_PER_CHUNK: usize = 1 << 17;
 
-/// A filter of a fixed number of bytes.
+/// The bits of a part. Atomic for [`Filter::share`] alone: there is one writer, and no order between words
+/// matters.
+type Words = Arc<Vec<AtomicU64>>;
+
+/// A filter that grows.
 #[derive(Debug)]
 pub(super) struct Filter {
-    /// Atomic for [`Filter::share`] alone: there is one writer, and no order between words matters.
-    words: Arc<Vec<AtomicU64>>,
+    /// The newest one takes keys in, and is the last.
+    parts: Vec<Part>,
+    bytes_max: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Part {
+    words: Words,
+    keys: u64,
 }
 
 /// The same bits, to be saved by another thread while more are added: a copy of all of them would hold up
 /// a commit.
 #[derive(Debug)]
-pub(super) struct SharedFilter(Arc<Vec<AtomicU64>>);
+pub(super) struct SharedFilter {
+    parts: Vec<Part>,
+    /// So many of them are saved already, and did not change since.
+    saved: usize,
+}
 
 impl Filter {
-    /// An empty filter of about `bytes`; `None` for fewer than one block.
-    pub(super) fn new(bytes: u64) -> Option<Self> {
-        let blocks = usize::try_from(bytes).ok()? / (WORDS_PER_BLOCK * 8);
-        // Zeros that the system gives: pages that hold no id yet take no memory.
-        let words = AtomicU64::new_vec_zeroed(blocks * WORDS_PER_BLOCK).ok()?;
-        (blocks > 0).then(|| Filter { words: Arc::new(words) })
+    /// An empty filter that grows to at most `bytes_max`; `None` for fewer than one block.
+    pub(super) fn new(bytes_max: u64) -> Option<Self> {
+        Self::starting_with(FIRST_BYTES, bytes_max)
     }
 
-    pub(super) fn share(&self) -> SharedFilter {
-        SharedFilter(Arc::clone(&self.words))
+    fn starting_with(first_bytes: u64, bytes_max: u64) -> Option<Self> {
+        let first = Part::new(first_bytes.min(bytes_max))?;
+        Some(Filter { parts: vec![first], bytes_max })
+    }
+
+    /// To be saved, but for the parts that [`Filter::full_parts`] counted when it was saved last.
+    pub(super) fn share(&self, saved: usize) -> SharedFilter {
+        SharedFilter { parts: self.parts.clone(), saved }
+    }
+
+    /// Parts that do not change any more.
+    pub(super) fn full_parts(&self) -> usize {
+        self.parts.len() - 1
+    }
+
+    /// Of the part that does, in bytes.
+    pub(super) fn newest_bytes(&self) -> u64 {
+        self.parts.last().map_or(0, Part::size_bytes)
     }
 
     /// What it takes, in bytes.
-    pub(super) fn size_bytes(&self) -> u64 {
-        self.words.len() as u64 * 8
+    fn size_bytes(&self) -> u64 {
+        self.parts.iter().map(Part::size_bytes).sum()
     }
 
     /// Takes in a key, and says whether it may have been there. False only for a key that never was.
     pub(super) fn insert(&self, key: &[u8; 16]) -> bool {
-        let (block, masks) = self.place(key);
-        let mut lacks = 0;
-        // All words are looked at, so that no branch waits for the memory that they come from: the lines of
-        // the next keys are fetched meanwhile.
-        for (word, mask) in self.words[block..block + WORDS_PER_BLOCK].iter().zip(masks) {
-            let known = word.load(Relaxed);
-            lacks |= !known & mask;
-            // One thread alone writes, so that nothing comes in between.
-            word.store(known | mask, Relaxed);
+        let Some((newest, older)) = self.parts.split_last() else { return true };
+        let (hash, masks) = place(key);
+        // No branch waits for the memory that words come from: the lines of the next keys are fetched meanwhile.
+        let known = older.iter().fold(false, |known, part| known | part.has(hash, masks));
+        newest.take_in(hash, masks.map(|mask| if known { 0 } else { mask })) | known
+    }
+
+    /// Counts keys that were taken in, and makes room for more.
+    pub(super) fn count(&mut self, keys: u64) {
+        let size = self.size_bytes();
+        let Some(newest) = self.parts.last_mut() else { return };
+        newest.keys += keys;
+        let is_full = newest.keys.saturating_mul(BYTES_PER_KEY) >= newest.size_bytes();
+        if is_full && size.saturating_mul(2) <= self.bytes_max {
+            self.parts.extend(Part::new(size));
         }
-        lacks == 0
     }
 
     /// False only for a key that was never inserted.
     #[cfg(test)]
     pub(super) fn may_contain(&self, key: &[u8; 16]) -> bool {
-        let (block, masks) = self.place(key);
-        let words = &self.words[block..block + WORDS_PER_BLOCK];
-        words.iter().zip(masks).all(|(word, mask)| word.load(Relaxed) & mask == mask)
+        let (hash, masks) = place(key);
+        self.parts.iter().any(|part| part.has(hash, masks))
     }
 
-    /// The first word of the key's block, and its bits in each word of the block.
-    fn place(&self, key: &[u8; 16]) -> (usize, [u64; WORDS_PER_BLOCK]) {
-        let (hash, mut bits) = hashes(key);
-        let blocks = (self.words.len() / WORDS_PER_BLOCK) as u64;
-        let block = ((u128::from(hash) * u128::from(blocks)) >> 64) as usize * WORDS_PER_BLOCK;
-        let masks = std::array::from_fn(|_| {
-            let mask = 1 << (bits & 63) | 1 << (bits >> 6 & 63);
-            bits >>= 2 * BITS_PER_PLACE;
-            mask
-        });
-        (block, masks)
-    }
-
-    /// Takes back what [`SharedFilter::records`] gave, when it is as large as this empty one: the entry up
-    /// to which it knows all. `None` when there is nothing, or not all of it, or of another size.
+    /// Takes back what [`SharedFilter::records`] gave, when this empty filter may grow as large: the entry up
+    /// to which it knows all. `None` when there is nothing, or not all of it, or it grew otherwise.
     ///
     /// # Errors
     /// Those of `load`.
     pub(super) fn restore<E>(
-        &self,
+        &mut self,
         mut load: impl FnMut(&[u8]) -> Result<Option<Vec<u8>>, E>,
     ) -> Result<Option<Seq>, E> {
         let header = load(&[])?.and_then(|bytes| Header::parse(&bytes).ok());
-        let Some(header) = header.filter(|header| header.words == self.words.len() as u64) else {
-            return Ok(None);
-        };
-        let Some(words) = header.words(&mut load)? else { return Ok(None) };
-        for (word, saved) in self.words.iter().zip(words).filter(|(_, saved)| *saved != 0) {
-            word.store(saved, Relaxed);
-        }
+        let Some(header) = header.filter(|header| self.may_become(header)) else { return Ok(None) };
+        let Some(parts) = header.parts(&mut load)? else { return Ok(None) };
+        self.parts = parts;
         Ok(Some(header.height))
+    }
+
+    fn may_become(&self, header: &Header) -> bool {
+        let mut size = 0;
+        let grown = header.parts.iter().all(|part| {
+            let bytes = part.words.saturating_mul(8);
+            let is_next = bytes == if size == 0 { self.size_bytes() } else { size };
+            size += bytes;
+            is_next && size <= self.bytes_max
+        });
+        grown && size > 0
     }
 
     /// Whether the saved filter, if there is one of this version, is whole and knows `known`: keys with
@@ -121,85 +158,177 @@ impl Filter {
     ) -> Result<bool, E> {
         let header = load(&[])?.and_then(|bytes| Header::parse(&bytes).ok());
         let Some(header) = header else { return Ok(true) };
-        let Some(words) = header.words(&mut load)? else { return Ok(false) };
-        let filter = Filter { words: Arc::new(words.into_iter().map(AtomicU64::new).collect()) };
+        let Some(parts) = header.parts(&mut load)? else { return Ok(false) };
+        let filter = Filter { parts, bytes_max: 0 };
         Ok(known.all(|(key, seq)| seq > header.height || filter.insert(key)))
+    }
+}
+
+impl Part {
+    fn new(bytes: u64) -> Option<Self> {
+        let blocks = usize::try_from(bytes / BLOCK_BYTES).ok()?;
+        // Zeros that the system gives: pages that hold no id yet take no memory.
+        let words = AtomicU64::new_vec_zeroed(blocks * WORDS_PER_BLOCK).ok()?;
+        (blocks > 0).then(|| Part { words: Arc::new(words), keys: 0 })
+    }
+
+    fn size_bytes(&self) -> u64 {
+        self.words.len() as u64 * 8
+    }
+
+    /// The block of a key.
+    fn block(&self, hash: u64) -> &[AtomicU64] {
+        let blocks = (self.words.len() / WORDS_PER_BLOCK) as u64;
+        let first = ((u128::from(hash) * u128::from(blocks)) >> 64) as usize * WORDS_PER_BLOCK;
+        &self.words[first..first + WORDS_PER_BLOCK]
+    }
+
+    fn has(&self, hash: u64, masks: [u64; WORDS_PER_BLOCK]) -> bool {
+        let words = self.block(hash).iter().zip(masks);
+        words.fold(0, |lacks, (word, mask)| lacks | !word.load(Relaxed) & mask) == 0
+    }
+
+    /// Whether all was there.
+    fn take_in(&self, hash: u64, masks: [u64; WORDS_PER_BLOCK]) -> bool {
+        let mut lacks = 0;
+        for (word, mask) in self.block(hash).iter().zip(masks) {
+            let known = word.load(Relaxed);
+            lacks |= !known & mask;
+            // One thread alone writes, so that nothing comes in between.
+            word.store(known | mask, Relaxed);
+        }
+        lacks == 0
+    }
+
+    fn chunks(&self) -> impl Iterator<Item = Vec<u8>> {
+        self.words.chunks(WORDS_PER_CHUNK).map(|words| {
+            let mut chunk = Vec::with_capacity(8 * words.len());
+            words
+                .iter()
+                .for_each(|word| chunk.extend_from_slice(&word.load(Relaxed).to_le_bytes()));
+            chunk
+        })
     }
 }
 
 impl SharedFilter {
     /// What is stored of it: a header under the empty key, which says up to which entry it knows all,
-    /// and its words in chunks by number. That it may know some of what comes after does no harm.
+    /// and the words of each part that is not saved yet, in chunks by number. That it may know some of what
+    /// comes after does no harm.
     pub(super) fn records(&self, height: Seq) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
-        let words = self.0.len() as u64;
-        let mut digest = Header::digest(height, words);
-        let mut chunks = Vec::new();
-        for words in self.0.chunks(WORDS_PER_CHUNK) {
-            let mut chunk = Vec::with_capacity(8 * words.len());
-            words
-                .iter()
-                .for_each(|word| chunk.extend_from_slice(&word.load(Relaxed).to_le_bytes()));
-            digest.update(&chunk);
-            chunks.push(chunk);
+        let (mut parts, mut chunks) = (Vec::new(), Vec::new());
+        for (part, number) in self.parts.iter().zip(0..) {
+            let mut digest = blake3::Hasher::new();
+            for (chunk, at) in part.chunks().zip(0..) {
+                digest.update(&chunk);
+                if number >= self.saved {
+                    chunks.push((chunk_key(number, at), chunk));
+                }
+            }
+            let words = part.words.len() as u64;
+            parts.push(PartHeader {
+                words,
+                keys: part.keys,
+                digest: *digest.finalize().as_bytes(),
+            });
         }
-        let header = Header { height, words, digest: *digest.finalize().as_bytes() };
-        let chunks = (0u32..).zip(chunks).map(|(at, chunk)| (at.to_be_bytes().to_vec(), chunk));
-        std::iter::once((Vec::new(), header.to_bytes())).chain(chunks)
+        once((Vec::new(), Header { height, parts }.to_bytes())).chain(chunks)
     }
+}
+
+/// Of a part, and of a chunk within it.
+fn chunk_key(part: usize, at: u32) -> Vec<u8> {
+    // Each part is at least as large as all before it: there are fewer than 64.
+    [&[part as u8][..], &at.to_be_bytes()].concat()
 }
 
 /// What says whether saved words may be believed. A filter that forgot would let an entry in twice.
 struct Header {
     height: Seq,
+    parts: Vec<PartHeader>,
+}
+
+struct PartHeader {
     words: u64,
+    keys: u64,
+    /// Of the words.
     digest: [u8; 32],
 }
 
 impl Header {
-    /// Over what it says of the words, before the words.
-    fn digest(height: Seq, words: u64) -> blake3::Hasher {
-        let mut digest = blake3::Hasher::new();
-        digest.update(&height.to_be_bytes()).update(&words.to_be_bytes());
-        digest
-    }
-
-    /// The words that belong to this header; `None` when they are not all there, or others.
-    fn words<E>(
+    /// The parts that belong to this header; `None` when they are not all there, or others.
+    fn parts<E>(
         &self,
         load: &mut impl FnMut(&[u8]) -> Result<Option<Vec<u8>>, E>,
-    ) -> Result<Option<Vec<u64>>, E> {
-        let (mut words, mut digest) = (Vec::new(), Header::digest(self.height, self.words));
-        let chunks = self.words.div_ceil(WORDS_PER_CHUNK as u64);
-        for at in 0..u32::try_from(chunks).unwrap_or(u32::MAX) {
-            let Some(chunk) = load(&at.to_be_bytes())? else { return Ok(None) };
-            digest.update(&chunk);
-            words.extend(chunk.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word)));
+    ) -> Result<Option<Vec<Part>>, E> {
+        let mut parts = Vec::with_capacity(self.parts.len());
+        for (header, number) in self.parts.iter().zip(0..) {
+            let (mut words, mut digest) = (Vec::new(), blake3::Hasher::new());
+            for at in
+                0..u32::try_from(header.words.div_ceil(WORDS_PER_CHUNK as u64)).unwrap_or(u32::MAX)
+            {
+                let Some(chunk) = load(&chunk_key(number, at))? else { return Ok(None) };
+                digest.update(&chunk);
+                let saved = chunk.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word));
+                words.extend(saved.map(AtomicU64::new));
+            }
+            let is_whole = digest.finalize() == header.digest
+                && words.len() as u64 == header.words
+                && header.words > 0
+                && words.len().is_multiple_of(WORDS_PER_BLOCK);
+            if !is_whole {
+                return Ok(None);
+            }
+            parts.push(Part { words: Arc::new(words), keys: header.keys });
         }
-        let is_whole = digest.finalize() == self.digest
-            && words.len() as u64 == self.words
-            && self.words > 0
-            && words.len().is_multiple_of(WORDS_PER_BLOCK);
-        Ok(is_whole.then_some(words))
+        Ok((!parts.is_empty()).then_some(parts))
     }
 
+    /// A version, the height, of each part its words, its keys and their digest, and the digest of all that.
     fn to_bytes(&self) -> Vec<u8> {
-        let (height, words) = (self.height.to_be_bytes(), self.words.to_be_bytes());
-        [&[VERSION][..], &height, &words, &self.digest].concat()
+        let mut bytes = [&[VERSION][..], &self.height.to_be_bytes()].concat();
+        for PartHeader { words, keys, digest } in &self.parts {
+            bytes.extend([&words.to_be_bytes()[..], &keys.to_be_bytes(), digest].concat());
+        }
+        let digest = blake3::hash(&bytes);
+        bytes.extend(digest.as_bytes());
+        bytes
     }
 
+    /// One of another version is none; of this version, one that was changed has no parts.
     fn parse(bytes: &[u8]) -> Result<Self, Damaged> {
         let damaged = Damaged("filter");
-        let (version, rest) = bytes.split_first().ok_or(damaged)?;
-        let (height, rest) = rest.split_first_chunk().ok_or(damaged)?;
-        let (words, digest) = rest.split_first_chunk().ok_or(damaged)?;
-        let digest = digest.try_into().map_err(|_| damaged)?;
-        let header = Header {
-            height: u64::from_be_bytes(*height),
-            words: u64::from_be_bytes(*words),
-            digest,
+        let (&version, _) = bytes.split_first().ok_or(damaged)?;
+        if version != VERSION {
+            return Err(damaged);
+        }
+        let none = Header { height: 0, parts: Vec::new() };
+        let Some((said, digest)) = bytes.split_last_chunk::<32>() else { return Ok(none) };
+        let Some((height, rest)) = said[1..].split_first_chunk() else { return Ok(none) };
+        let (parts, over) = rest.as_chunks::<48>();
+        if blake3::hash(said) != *digest || !over.is_empty() {
+            return Ok(none);
+        }
+        let number = |bytes: &[u8]| bytes.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+        let part = |part: &[u8; 48]| PartHeader {
+            words: number(&part[..8]),
+            keys: number(&part[8..16]),
+            digest: std::array::from_fn(|at| part[16 + at]),
         };
-        if *version == VERSION { Ok(header) } else { Err(damaged) }
+        let parts = parts.iter().map(part).collect();
+        Ok(Header { height: u64::from_be_bytes(*height), parts })
     }
+}
+
+/// The hash that chooses the block of a key, and its bits in each word of the block.
+fn place(key: &[u8; 16]) -> (u64, [u64; WORDS_PER_BLOCK]) {
+    let (hash, mut bits) = hashes(key);
+    let masks = std::array::from_fn(|_| {
+        let mask = 1 << (bits & 63) | 1 << (bits >> 6 & 63);
+        bits >>= 2 * BITS_PER_PLACE;
+        mask
+    });
+    (hash, masks)
 }
 
 /// Two hashes of a key, by the finalizer of MurmurHash3 (Appleby). Ids may be in any order, as the
@@ -228,15 +357,40 @@ mod tests {
 
     type Saved = BTreeMap<Vec<u8>, Vec<u8>>;
 
+    fn fill(filter: &mut Filter, keys: std::ops::Range<u128>) {
+        for n in keys {
+            // As time-ordered ids are: neighbours differ in a few low bits.
+            filter.insert(&n.to_be_bytes());
+            filter.count(1);
+        }
+    }
+
     fn filled(bytes: u64, keys: std::ops::Range<u128>) -> Filter {
-        let filter = Filter::new(bytes).unwrap();
-        // As time-ordered ids are: neighbours differ in a few low bits.
-        keys.for_each(|n| _ = filter.insert(&n.to_be_bytes()));
+        let mut filter = Filter::new(bytes).unwrap();
+        fill(&mut filter, keys);
         filter
     }
 
-    fn words(filter: &Filter) -> Vec<u64> {
-        filter.words.iter().map(|word| word.load(Relaxed)).collect()
+    /// Of four parts, with 2,048, 2,048, 4,096 and 1,808 keys.
+    fn grown() -> Filter {
+        let mut filter = Filter::starting_with(4 << 10, 40 << 10).unwrap();
+        fill(&mut filter, 0..10_000);
+        assert_eq!(
+            filter.parts.iter().map(|part| part.keys).collect::<Vec<_>>(),
+            [2_048, 2_048, 4_096, 1_808]
+        );
+        filter
+    }
+
+    fn words(filter: &Filter) -> Vec<Vec<u64>> {
+        let words = |part: &Part| part.words.iter().map(|word| word.load(Relaxed)).collect();
+        filter.parts.iter().map(words).collect()
+    }
+
+    fn restored(mut empty: Filter, saved: &Saved) -> (Option<Seq>, Filter) {
+        let load = |key: &[u8]| Ok::<_, Infallible>(saved.get(key).cloned());
+        let Ok(height) = empty.restore(load);
+        (height, empty)
     }
 
     #[test]
@@ -249,38 +403,68 @@ mod tests {
     }
 
     #[test]
+    fn a_filter_grows_with_its_keys_up_to_its_bound_and_knows_all_of_them() {
+        let mut filter = grown();
+        assert_eq!(filter.size_bytes(), 32 << 10);
+        assert!((0..10_000u128).all(|n| filter.may_contain(&n.to_be_bytes())));
+        let wrong = (10_000..30_000u128).filter(|n| filter.may_contain(&n.to_be_bytes())).count();
+        assert!(wrong < 20_000 / 100, "{wrong} of 20,000");
+        // What an older part knows takes no room in the newest.
+        let before = words(&filter);
+        assert!((0..2_000u128).all(|n| filter.insert(&n.to_be_bytes())));
+        assert_eq!(words(&filter), before);
+        fill(&mut filter, 10_000..20_000);
+        assert_eq!((filter.parts.len(), filter.size_bytes()), (4, 32 << 10));
+    }
+
+    #[test]
     fn what_is_saved_comes_back_and_what_is_damaged_does_not() {
         let filter = filled(3 << 20, 0..10_000);
-        let saved: Saved = filter.share().records(77).collect();
+        let saved: Saved = filter.share(0).records(77).collect();
         assert_eq!(saved.len(), 4);
-        let restored = |bytes: u64, saved: &Saved| {
-            let empty = Filter::new(bytes).unwrap();
-            let load = |key: &[u8]| Ok::<_, Infallible>(saved.get(key).cloned());
-            let Ok(height) = empty.restore(load);
-            (height, words(&empty))
-        };
-        assert_eq!(restored(3 << 20, &saved), (Some(77), words(&filter)));
-        assert_eq!(restored(2 << 20, &saved).0, None, "another size");
-        let damage: [fn(&mut Saved); 5] = [
+        let of = |bytes| Filter::new(bytes).unwrap();
+        let (height, again) = restored(of(3 << 20), &saved);
+        assert_eq!((height, words(&again)), (Some(77), words(&filter)));
+        assert_eq!(restored(of(2 << 20), &saved).0, None, "another size");
+        let damage: [fn(&mut Saved); 6] = [
             |saved| _ = saved.remove(&[][..]),
-            |saved| _ = saved.remove(&2u32.to_be_bytes()[..]),
-            |saved| saved.get_mut(&1u32.to_be_bytes()[..]).unwrap()[9] ^= 1,
+            |saved| _ = saved.remove(&chunk_key(0, 2)),
+            |saved| saved.get_mut(&chunk_key(0, 1)).unwrap()[9] ^= 1,
             |saved| saved.get_mut(&[][..]).unwrap()[0] = VERSION + 1,
-            |saved| _ = saved.get_mut(&0u32.to_be_bytes()[..]).unwrap().pop(),
+            |saved| saved.get_mut(&[][..]).unwrap()[8] ^= 1,
+            |saved| _ = saved.get_mut(&chunk_key(0, 0)).unwrap().pop(),
         ];
         for (at, change) in damage.iter().enumerate() {
             let mut damaged = saved.clone();
             change(&mut damaged);
-            let empty = Filter::new(3 << 20).unwrap();
-            assert_eq!(restored(3 << 20, &damaged), (None, words(&empty)), "{at}");
+            let (height, again) = restored(of(3 << 20), &damaged);
+            assert_eq!((height, words(&again)), (None, words(&of(3 << 20))), "{at}");
         }
+    }
+
+    #[test]
+    fn full_parts_are_saved_once_and_a_grown_filter_goes_on_where_it_was() {
+        let mut filter = Filter::starting_with(4 << 10, 40 << 10).unwrap();
+        fill(&mut filter, 0..3_000);
+        let mut saved: Saved = filter.share(0).records(1).collect();
+        let full = filter.full_parts();
+        fill(&mut filter, 3_000..10_000);
+        let later: Saved = filter.share(full).records(2).collect();
+        assert_eq!((full, later.len()), (1, 1 + 3));
+        saved.extend(later);
+        let empty = |bytes_max| Filter::starting_with(4 << 10, bytes_max).unwrap();
+        let (height, mut again) = restored(empty(64 << 10), &saved);
+        assert_eq!((height, words(&again)), (Some(2), words(&grown())));
+        fill(&mut again, 10_000..20_000);
+        assert_eq!(again.size_bytes(), 64 << 10);
+        assert_eq!(restored(empty(16 << 10), &saved).0, None, "a bound that it is beyond");
     }
 
     /// A saved filter of this version was made with exactly this hash.
     #[test]
     fn the_hash_never_changes() {
         let filter = filled(1 << 20, 0..1_000);
-        let (_, header) = filter.share().records(0).next().unwrap();
-        assert_eq!(hex::encode(&header[17..25]), "0429e40a51ac11fe");
+        let (_, header) = filter.share(0).records(0).next().unwrap();
+        assert_eq!(hex::encode(&header[25..33]), "0429e40a51ac11fe");
     }
 }

@@ -16,7 +16,7 @@ use super::error::ReadError;
 use super::flusher::{HEIGHT, batch_of};
 use super::genesis::{Genesis, GenesisError};
 use super::groups::CommitGroup;
-use super::seen;
+use super::seen::Seen;
 use super::store::Stop;
 use super::view::{PAGE, Shared};
 use super::writer::{HEAD, Lag, Prepared, Writer, truth_batch};
@@ -171,7 +171,8 @@ fn follow(with: &Plan<'_>, height: Seq, head: &Head) -> Result<Writer, RecoverEr
     }
     let started = Instant::now();
     let mut writer = writer_at(with, height)?;
-    let (opened, filter_behind) = (started.elapsed(), height - writer.filter_saved);
+    let (opened, filter_behind) =
+        (started.elapsed(), height - writer.seen.as_ref().map_or(0, |seen| seen.saved));
     replay(&mut writer, head, with.stop)?;
     tracing::info!(
         head = head.seq,
@@ -298,12 +299,12 @@ fn writer_at(with: &Plan<'_>, height: Seq) -> Result<Writer, RecoverError> {
         }
     };
     let shared = Shared::new(Arc::clone(&with.engine), with.genesis.clone(), head, true);
-    let (filter, filter_saved) = seen::filter(engine, with.filter_bytes, height, with.stop)?;
+    let seen = Seen::at(height, engine, with.filter_bytes, with.stop)?;
     let shared = Arc::new(shared);
     // A layer may be flushed earlier, never later than with the group that fills it.
     let room = usize::try_from(with.lag.flush).unwrap_or(usize::MAX).min(FIRST_LAYER_MAX);
     shared.overlay.write().active.state = State::with_capacity(room);
-    Ok(Writer { shared, tiles, filter, filter_saved, flusher: None, lag: with.lag })
+    Ok(Writer { shared, tiles, seen, flusher: None, lag: with.lag })
 }
 
 /// Plans every block above the derived height again, and writes derived data on the way, so that

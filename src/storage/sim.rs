@@ -274,7 +274,7 @@ impl World {
             engine.plan_derived(next[self.random.below(2) as usize]);
         }
         let writer = &mut self.life.as_mut().expect("alive").writer;
-        writer.freeze(0);
+        writer.freeze(true);
         let Some(layer) = writer.shared.overlay.read().frozen.clone() else { return };
         if engine.derived_write(batch_of(&layer)).is_err() {
             return self.note("derived write failed");

@@ -393,8 +393,9 @@ fn a_saved_filter_comes_back_and_knows_what_came_after_it() {
         let engine = RocksEngine::open(&dir.path().join("data"), &RocksOptions::default()).unwrap();
         let store = Store::open(Arc::new(engine), genesis(), options).unwrap();
         let (mut writer, _lease) = open(&store);
-        assert_eq!(writer.filter_saved, saved_at);
-        let filter = writer.filter.as_ref().unwrap();
+        let seen = writer.seen.as_ref().unwrap();
+        assert_eq!(seen.saved, saved_at);
+        let filter = &seen.filter;
         assert!(book.state.ids.keys().iter().all(|id| filter.may_contain(id.as_bytes())));
         assert!(book.state.idem.keys().iter().all(|digest| filter.may_contain(&digest.0)));
         for request in part {

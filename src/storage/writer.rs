@@ -11,10 +11,10 @@ use super::engine::{
     CommitError, Durability, NoRoom, Resource, StoreError, TruthBatch, TruthFamily,
 };
 use super::error::ReadError;
-use super::filter::Filter;
 use super::flusher::Flusher;
 use super::groups::CommitGroup;
 use super::overlay::Layer;
+use super::seen::Seen;
 use super::view::Shared;
 use crate::accumulator::{Hash, TileId, Tiles};
 use crate::ledger::entry::{Entry, EntryId, Millis, Seq};
@@ -30,11 +30,6 @@ pub(super) const HEAD: &[u8] = b"head";
 /// What one entry may cost beyond its canonical form: its share of a block, its ids and tuples in
 /// the indexes, its accounts, hold and tiles, with the memory engine's overhead for each.
 const ENTRY_COST_BYTES: u64 = 1536;
-
-/// The filter is saved with a flush once it holds an entry more for each of so many of its bytes, and at
-/// an orderly stop: at most so many bytes are written for an entry. What it lacks at the next start is
-/// read from the log: about a second for a million entries.
-const FILTER_BYTES_PER_ENTRY: u64 = 16;
 
 /// The largest layer of an engine in memory, in entries.
 const FLUSH_IN_MEMORY_MAX: u64 = 50_000;
@@ -112,9 +107,7 @@ impl Lag {
 pub struct Writer {
     pub(super) shared: Arc<Shared>,
     pub(super) tiles: Tiles,
-    pub(super) filter: Option<Filter>,
-    /// The entry up to which the saved filter knows all.
-    pub(super) filter_saved: Seq,
+    pub(super) seen: Option<Seen>,
     pub(super) flusher: Option<Flusher>,
     pub(super) lag: Lag,
 }
@@ -236,9 +229,10 @@ impl Writer {
     fn take_in(&mut self, prepared: Prepared) -> Durable<Head> {
         let Prepared { plan, head, tiles, touched, block } = prepared;
         let entries = plan.entries_count() as u64;
-        if let Some(filter) = &self.filter {
+        if let Some(seen) = &mut self.seen {
             // Nobody asked for the ids that the ledger has made; it knows all others since the prefetch.
-            plan.expired.iter().for_each(|entry| _ = filter.insert(entry.id.as_bytes()));
+            plan.expired.iter().for_each(|entry| _ = seen.filter.insert(entry.id.as_bytes()));
+            seen.count(entries);
         }
         self.tiles = tiles;
         let mut overlay = self.shared.overlay.write();
@@ -253,30 +247,23 @@ impl Writer {
     pub fn flush_when_full(&mut self) {
         let is_full = self.shared.overlay.read().active.entries >= self.lag.flush;
         if is_full
-            && let Some(layer) = self.freeze(self.filter_behind_max())
+            && let Some(layer) = self.freeze(false)
             && let Some(flusher) = &self.flusher
         {
             flusher.send(layer);
         }
     }
 
-    fn filter_behind_max(&self) -> u64 {
-        self.filter.as_ref().map_or(0, |filter| filter.size_bytes() / FILTER_BYTES_PER_ENTRY)
-    }
-
-    /// Takes what is not flushed, if nothing is on its way; with the filter, when the saved one lacks
-    /// more than `behind` entries.
-    pub(super) fn freeze(&mut self, behind: u64) -> Option<Arc<Layer>> {
+    /// Takes what is not flushed, if nothing is on its way; with the filter, when the saved one lacks enough, or
+    /// when `all` is to be saved.
+    pub(super) fn freeze(&mut self, all: bool) -> Option<Arc<Layer>> {
         if !self.shared.overlay.read().can_freeze() {
             return None;
         }
         let head = self.shared.head().seq;
-        let is_due = head - self.filter_saved > behind;
         let lasts = self.shared.durability() != Durability::Memory;
-        let filter = self.filter.as_ref().filter(|_| is_due && lasts).map(Filter::share);
-        if filter.is_some() {
-            self.filter_saved = head;
-        }
+        // The layer before this one is flushed, and the filter with it.
+        let filter = self.seen.as_mut().filter(|_| lasts).and_then(|seen| seen.share(head, all));
         // Only this thread adds to the active layer, so that it is as it was.
         self.shared.overlay.write().freeze(filter)
     }
@@ -286,7 +273,7 @@ impl Writer {
     pub fn settle(&mut self, deadline: Instant) -> bool {
         let Some(flusher) = self.flusher.take() else { return false };
         let settled = flusher.wait(deadline, || {
-            if let Some(layer) = self.freeze(0) {
+            if let Some(layer) = self.freeze(true) {
                 flusher.send(layer);
             }
             self.shared.overlay.read().lag() == 0
@@ -298,7 +285,7 @@ impl Writer {
     /// The filter takes the key in at the same touch: what it comes to know of a group that is then refused
     /// costs a look-up when the key comes again.
     fn unseen(&self, key: &[u8; 16]) -> bool {
-        self.filter.as_ref().is_some_and(|filter| !filter.insert(key))
+        self.seen.as_ref().is_some_and(|seen| !seen.filter.insert(key))
     }
 
     /// Asks only about keys that the filter cannot exclude.

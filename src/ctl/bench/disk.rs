@@ -7,6 +7,8 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::storage::engine::DELETING;
+
 /// The deepest directory that is looked into.
 const DEPTH_MAX: u32 = 8;
 
@@ -40,7 +42,7 @@ impl Disk {
             let entry = entry?;
             // Compactions take files away meanwhile.
             let Ok(about) = entry.metadata() else { continue };
-            if about.is_dir() && depth > 0 {
+            if about.is_dir() && depth > 0 && entry.file_name() != DELETING {
                 self.add(&entry.path(), depth - 1)?;
             }
             if about.is_file() {
@@ -71,6 +73,10 @@ mod tests {
         let disk = Disk::of(dir.path()).unwrap();
         assert!(disk.table_bytes >= 9_000 && disk.log_bytes >= 5_000, "{disk:?}");
         assert!(disk.table_bytes > disk.log_bytes && disk.log_bytes > disk.other_bytes, "{disk:?}");
+        std::fs::create_dir(dir.path().join("truth").join(DELETING)).unwrap();
+        let (table, second) = ("truth/1.sst", "truth/deleting/1.sst");
+        std::fs::hard_link(dir.path().join(table), dir.path().join(second)).unwrap();
+        assert_eq!(Disk::of(dir.path()).unwrap(), disk);
         assert!(Disk::of(&dir.path().join("missing")).is_err());
     }
 }

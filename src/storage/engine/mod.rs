@@ -33,6 +33,10 @@ pub use recording::{Journal, Recording};
 #[cfg(feature = "rocks")]
 pub use rocks::{RocksEngine, RocksOptions};
 
+/// The directory beside the tables of an instance in which those that were removed lose their blocks, and each
+/// table has a second name until then: to be passed over by who counts what a store takes.
+pub const DELETING: &str = "deleting";
+
 /// A key and its value.
 pub type Item = (Vec<u8>, Vec<u8>);
 

@@ -9,7 +9,7 @@ use crate::storage::flusher::batch_of;
 fn advance(writer: &mut Writer, step: usize) {
     match step {
         0 => {}
-        1 => assert!(writer.freeze(0).is_some()),
+        1 => assert!(writer.freeze(true).is_some()),
         _ => {
             let layer = writer.shared.overlay.read().frozen.clone().unwrap();
             writer.shared.engine.derived_write(batch_of(&layer)).unwrap();

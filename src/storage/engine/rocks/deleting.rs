@@ -4,6 +4,8 @@
 //! may answer nothing else meanwhile: an fsync beside the removal of a table of 64 MiB takes 20 ms. RocksDB
 //! removes a table in one go. So each table has a second name here, and once RocksDB has removed the first one
 //! the file is shortened bit by bit. A table that has gone before it had a second name was small.
+//!
+//! RocksDB leaves alone what it does not know in the directory of an instance, and a wipe takes it along.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -15,12 +17,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::super::DELETING;
 use crate::storage::background;
 use crate::storage::files::{self, FileError};
-
-/// Within the directory of an instance, where RocksDB leaves alone what it does not know, and a wipe takes it
-/// along. It is empty whenever an instance is opened.
-const DIR: &str = "deleting";
 
 /// How often tables are looked for.
 const LOOK: Duration = Duration::from_millis(500);
@@ -79,7 +78,7 @@ impl Drop for Deleter {
 /// # Errors
 /// When it cannot be removed.
 pub(super) fn clear(instance: &Path) -> Result<(), FileError> {
-    files::remove_tree(&instance.join(DIR))
+    files::remove_tree(&instance.join(DELETING))
 }
 
 fn ended_within(end: &Receiver<()>, pause: Duration) -> bool {
@@ -88,7 +87,7 @@ fn ended_within(end: &Receiver<()>, pause: Duration) -> bool {
 
 /// Gives new tables their second name, and removes those that have no other any more.
 fn look(instance: &Path, end: &Receiver<()>) -> Result<(), FileError> {
-    let deleting = instance.join(DIR);
+    let deleting = instance.join(DELETING);
     files::create_dir_private(&deleting)?;
     let failed = |path: &Path, verb| {
         let path = path.to_owned();
@@ -99,14 +98,12 @@ fn look(instance: &Path, end: &Receiver<()>) -> Result<(), FileError> {
     for name in
         tables.difference(&held).filter(|name| Path::new(name).extension() == Some("sst".as_ref()))
     {
-        match fs::hard_link(instance.join(name), deleting.join(name)) {
-            // It was removed meanwhile.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => (),
-            linked => linked.map_err(failed(&deleting.join(name), "link"))?,
-        }
+        // Each of them may be removed meanwhile.
+        files::gone(fs::hard_link(instance.join(name), deleting.join(name)))
+            .map_err(failed(&deleting.join(name), "link"))?;
     }
     for path in held.difference(&tables).map(|name| deleting.join(name)) {
-        delete(&path, || ended_within(end, PAUSE)).map_err(failed(&path, "remove"))?;
+        files::gone(delete(&path, || ended_within(end, PAUSE))).map_err(failed(&path, "remove"))?;
     }
     Ok(())
 }
@@ -162,11 +159,11 @@ mod tests {
     fn a_table_goes_with_its_last_other_name_and_not_before() {
         let dir = tempfile::tempdir().unwrap();
         let (table, copy) = (dir.path().join("7.sst"), dir.path().join("copy"));
-        let held = dir.path().join(DIR).join("7.sst");
+        let held = dir.path().join(DELETING).join("7.sst");
         fs::write(&table, b"rows").unwrap();
         fs::write(dir.path().join("CURRENT"), b"").unwrap();
         looks(dir.path(), 2);
-        assert_eq!(names_in(&dir.path().join(DIR)).unwrap(), HashSet::from(["7.sst".into()]));
+        assert_eq!(names_in(&dir.path().join(DELETING)).unwrap(), HashSet::from(["7.sst".into()]));
 
         fs::hard_link(&table, &copy).unwrap();
         fs::remove_file(&table).unwrap();
@@ -189,8 +186,8 @@ mod tests {
         assert_eq!(fs::read(&table).unwrap(), b"new");
         fs::remove_file(&table).unwrap();
         looks(dir.path(), 1);
-        assert_eq!(names_in(&dir.path().join(DIR)).unwrap(), HashSet::new());
+        assert_eq!(names_in(&dir.path().join(DELETING)).unwrap(), HashSet::new());
         clear(dir.path()).unwrap();
-        assert!(!dir.path().join(DIR).exists());
+        assert!(!dir.path().join(DELETING).exists());
     }
 }
