@@ -172,7 +172,7 @@ pub(super) fn derived_families(shared: &Shared) -> Vec<ColumnFamilyDescriptor> {
     let families = DerivedFamily::ALL.iter().map(|family| {
         let mut options = Options::default();
         options.set_compression_type(compression_of(*family));
-        if matches!(family, DerivedFamily::Ids | DerivedFamily::Idem) {
+        if matches!(family, DerivedFamily::Ids | DerivedFamily::Idem | DerivedFamily::Holds) {
             merge_rarely(&mut options);
         }
         options.set_block_based_table_factory(&derived_tables(*family, shared));
@@ -234,13 +234,14 @@ impl TableOptions {
 }
 
 /// For random keys that are hardly ever asked for when they are not there (the never-seen filter sees to
-/// that). By levels, each merge would write a level that is ten times as large anew; by size, runs of one
-/// size are merged once there are many, and an entry is written three or four times in all.
+/// that, and a hold is mostly there). By levels, each merge would write a level that is ten times as large anew,
+/// or all of a small one; by size, runs of one size are merged once there are many, and an entry is written three
+/// or four times in all.
 fn merge_rarely(options: &mut Options) {
     const RUNS_MAX: i32 = 8;
     let mut universal = UniversalCompactOptions::default();
     // Of the largest run, what the others may take beside it before all are merged into one. No key comes
-    // twice, but for what is reversed, so that such a merge of all gains no room.
+    // more than twice, when an entry is reversed or a hold ends, so that such a merge of all gains little room.
     universal.set_max_size_amplification_percent(400);
     options.set_compaction_style(DBCompactionStyle::Universal);
     options.set_universal_compaction_options(&universal);
