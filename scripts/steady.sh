@@ -5,6 +5,7 @@
 #
 #   scripts/steady.sh [SECONDS]                   300 by default
 #   BATCH=256 CONNECTIONS=128 scripts/steady.sh   in larger requests
+#   RATE=1900 scripts/steady.sh                   so many requests a second in place of half of the first part's
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/node.sh
@@ -15,7 +16,7 @@ settings macronode
 start
 printf 'sustained over 8,000,000 entries:\n'
 ctl "${load[@]}" --pid "$daemon" --entries 8000000 | tee "$dir/sustained"
-rate=$(awk '$1 == "requests/s" { printf "%d", $2 / 2 }' "$dir/sustained")
+rate=${RATE:-$(awk '$1 == "requests/s" { printf "%d", $2 / 2 }' "$dir/sustained")}
 
 printf '\nreads at that load, ms:\n'
 ctl_start "${load[@]}" --entries 3000000 --seed 5000
@@ -25,7 +26,7 @@ sleep 12
 scripts/probe.py reads "$url" "$dir/token" 8
 wait "$client"
 
-printf '\nhalf of it, %d requests/s, for %d s:\n' "$rate" "$seconds"
+printf '\nby a constant schedule, %d requests/s for %d s:\n' "$rate" "$seconds"
 # All requests are made before the first is sent: a generator that works meanwhile takes half a core.
 entries=$((rate * seconds * ${BATCH:-64}))
 ctl "${load[@]}" --pid "$daemon" --data-dir "$dir/data" --rate "$rate" --duration "${seconds}s" \

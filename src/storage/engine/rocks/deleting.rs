@@ -133,7 +133,11 @@ fn delete(path: &Path, mut pause: impl FnMut() -> bool) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
+    use super::super::{RocksEngine, RocksOptions};
     use super::*;
+    use crate::storage::engine::{DerivedBatch, DerivedFamily, Engine as _};
 
     fn looks(instance: &Path, times: usize) {
         let (_lease, end) = channel();
@@ -189,5 +193,40 @@ mod tests {
         assert_eq!(names_in(&dir.path().join(DELETING)).unwrap(), HashSet::new());
         clear(dir.path()).unwrap();
         assert!(!dir.path().join(DELETING).exists());
+    }
+
+    fn comes_true(is: impl Fn() -> bool) {
+        let since = Instant::now();
+        while !is() {
+            assert!(since.elapsed() < Duration::from_secs(20));
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    #[test]
+    fn the_tables_that_a_merge_has_replaced_are_given_back_while_the_store_is_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        let engine = RocksEngine::open(&data, &RocksOptions::default()).unwrap();
+        for value in [b"1", b"2"] {
+            let mut batch = DerivedBatch::new();
+            batch.put(DerivedFamily::Ids, b"id", value);
+            engine.derived_write(batch).unwrap();
+        }
+        let derived = data.join("derived");
+        let held = || names_in(&derived.join(DELETING)).unwrap_or_default();
+        comes_true(|| held().len() == 2);
+        engine.compact().unwrap();
+        let merged = names_in(&derived).unwrap();
+        let replaced: Vec<_> = held().into_iter().filter(|name| !merged.contains(name)).collect();
+        assert!(!replaced.is_empty(), "{merged:?}");
+        comes_true(|| !replaced.iter().any(|name| held().contains(name)));
+        assert_eq!(engine.derived_get(DerivedFamily::Ids, b"id").unwrap().unwrap(), b"2");
+
+        drop(engine);
+        fs::write(derived.join(DELETING).join("left"), b"by a killed process").unwrap();
+        let again = RocksEngine::open(&data, &RocksOptions::default()).unwrap();
+        assert!(!held().contains::<std::ffi::OsStr>("left".as_ref()));
+        drop(again);
     }
 }

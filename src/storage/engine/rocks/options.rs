@@ -252,6 +252,8 @@ fn merge_rarely(options: &mut Options) {
     options.set_level_zero_stop_writes_trigger(8 * RUNS_MAX);
     // What stands behind a random key is small numbers.
     options.set_bottommost_compression_type(DBCompressionType::Lz4);
+    // The largest run needs no filter: what is asked for and in none of the others is in it.
+    options.set_optimize_filters_for_hits(true);
 }
 
 fn tables(shared: &Shared) -> BlockBasedOptions {
