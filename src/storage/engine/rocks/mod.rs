@@ -227,11 +227,8 @@ impl Engine for RocksEngine {
         keys: &[[u8; 8]],
         look: &mut Look<'_>,
     ) -> Result<(), StoreError> {
-        let mut read = ReadOptions::default();
-        // Of a block, which is as large as a group, one entry is read, and the next one is anywhere.
-        read.fill_cache(false);
         // A cursor over all levels costs more than a seek.
-        let mut cursor = self.truth.raw_iterator_cf_opt(self.truth_family(family), read);
+        let mut cursor = self.truth.raw_iterator_cf(self.truth_family(family));
         for (at, key) in keys.iter().enumerate() {
             cursor.seek_for_prev(key);
             cursor.status().map_err(backend("read"))?;
