@@ -175,7 +175,7 @@ pub(super) fn derived_families(shared: &Shared) -> Vec<ColumnFamilyDescriptor> {
         if matches!(family, DerivedFamily::Ids | DerivedFamily::Idem | DerivedFamily::Holds) {
             merge_rarely(&mut options);
         }
-        options.set_block_based_table_factory(&derived_tables(*family, shared));
+        options.set_block_based_table_factory(&derived_tables(*family, shared, Parts::Several));
         ColumnFamilyDescriptor::new(family.name(), options)
     });
     families.collect()
@@ -191,7 +191,17 @@ fn compression_of(family: DerivedFamily) -> DBCompressionType {
     }
 }
 
-fn derived_tables(family: DerivedFamily, shared: &Shared) -> BlockBasedOptions {
+/// Of the index and the filter of a table.
+#[derive(Clone, Copy, PartialEq)]
+enum Parts {
+    /// Found at once: of the many small tables that are looked into for each key.
+    One,
+    /// The filter of a large table is larger than a shard of the cache, which would read all of it again for each
+    /// question.
+    Several,
+}
+
+fn derived_tables(family: DerivedFamily, shared: &Shared, parts: Parts) -> BlockBasedOptions {
     use DerivedFamily::{Accounts, Holds, Idem, Ids};
     let mut tables = tables(shared);
     // Where single keys are asked for that mostly are not there. Ten bits: one false answer in
@@ -199,11 +209,11 @@ fn derived_tables(family: DerivedFamily, shared: &Shared) -> BlockBasedOptions {
     if matches!(family, Accounts | Ids | Idem | Holds) {
         tables.set_bloom_filter(10.0, false);
         tables.set_optimize_filters_for_memory(true);
-        // In parts: the filter of a large file is larger than a shard of the cache, which would read
-        // all of it again for each question.
-        tables.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
-        tables.set_partition_filters(true);
-        tables.set_metadata_block_size(16 << 10);
+        if parts == Parts::Several {
+            tables.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+            tables.set_partition_filters(true);
+            tables.set_metadata_block_size(16 << 10);
+        }
         // One of its keys is read where others are not: less to read, to check and to unpack.
         tables.set_block_size(4 << 10);
     }
@@ -223,7 +233,7 @@ impl TableOptions {
                 Accounts | Holds | Due => DBCompressionType::None,
                 _ => compression_of(family),
             });
-            options.set_block_based_table_factory(&derived_tables(family, shared));
+            options.set_block_based_table_factory(&derived_tables(family, shared, Parts::One));
             options
         }))
     }
