@@ -3,6 +3,8 @@
 
     scripts/probe.py fsync DIRECTORY SECONDS       a page written and fdatasynced, 20 times a second
     scripts/probe.py reads URL TOKEN-FILE SECONDS  reads of each kind in turn, one connection, 200 a second
+    scripts/probe.py removals DIRECTORY            fdatasyncs beside the removal of 8 files of 64 MiB: none, each at
+                                                   once, each a mebibyte at a time
 """
 
 import http.client
@@ -11,6 +13,7 @@ import os
 import pathlib
 import random
 import sys
+import threading
 import time
 import urllib.parse
 
@@ -52,6 +55,49 @@ def fsyncs(directory, seconds):
         done = paced(seconds, 20, write)
     path.unlink()
     return done
+
+
+def removals(directory):
+    folder = pathlib.Path(directory) / f"probe-{os.getpid()}"
+    folder.mkdir()
+    mebibyte = os.urandom(1 << 20)
+
+    def files():
+        for number in range(8):
+            with open(folder / str(number), "wb", buffering=0) as file:
+                for _ in range(64):
+                    file.write(mebibyte)
+                os.fsync(file.fileno())
+            yield folder / str(number)
+
+    def shorten(path):
+        for mebibytes in reversed(range(64)):
+            os.truncate(path, mebibytes << 20)
+            time.sleep(0.002)
+        path.unlink()
+
+    def times_beside(remove):
+        made = list(files())
+        at_work = threading.Thread(target=lambda: [(remove(path), time.sleep(0.2)) for path in made])
+        times = []
+        with open(folder / "log", "wb", buffering=0) as log:
+            os.posix_fallocate(log.fileno(), 0, 8 << 20)
+            os.fsync(log.fileno())
+            at_work.start()
+            while at_work.is_alive():
+                log.seek(8192 * random.randrange(1024))
+                log.write(mebibyte[:8192])
+                began = time.monotonic()
+                os.fdatasync(log.fileno())
+                times.append((time.monotonic() - began) * 1000)
+        for path in folder.iterdir():
+            path.unlink()
+        return quantiles(times)
+
+    ways = {"none": lambda _: None, "at once": pathlib.Path.unlink, "a mebibyte at a time": shorten}
+    measured = {name: times_beside(remove) for name, remove in ways.items()}
+    folder.rmdir()
+    return measured
 
 
 def reads(url, token_file, seconds):
@@ -97,6 +143,10 @@ def reads(url, token_file, seconds):
 
 if __name__ == "__main__":
     what, *rest = sys.argv[1:]
-    work = {"fsync": lambda: fsyncs(rest[0], float(rest[1])), "reads": lambda: reads(rest[0], rest[1], float(rest[2]))}
+    work = {
+        "fsync": lambda: fsyncs(rest[0], float(rest[1])),
+        "reads": lambda: reads(rest[0], rest[1], float(rest[2])),
+        "removals": lambda: removals(rest[0]),
+    }
     json.dump(work[what](), sys.stdout, indent=2)
     print()
