@@ -53,6 +53,7 @@ impl Derived {
         shared: &Arc<Shared>,
     ) -> Result<Self, StoreError> {
         files::remove_tree(&directory.join(OLD))?;
+        deleting::clear(&directory.join(DIR))?;
         let derived = Self {
             directory: directory.into(),
             options: options.clone(),
@@ -250,7 +251,6 @@ impl Derived {
         let directory = self.directory.join(DIR);
         let of_system = |error: FileError| Unopened::Store(error.into());
         files::create_dir_private(&directory).map_err(of_system)?;
-        deleting::clear(&directory).map_err(of_system)?;
         manifest::check(&directory).map_err(Unopened::Damaged)?;
         let options = options::derived_instance(&self.options, &self.shared);
         let families = options::derived_families(&self.shared);
