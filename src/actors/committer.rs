@@ -175,6 +175,7 @@ impl Committer {
                     (Arc::clone(&self.deps.clock_suspect), self.deps.wall_step_max);
                 let clock = Clock::new(unix_ms(), Instant::now(), step, suspect);
                 let head = writer.head();
+                self.deps.metrics.never_seen_filter_bytes.set(writer.filter_bytes() as i64);
                 self.state = Some(State { writer, clock, gap_told: false, _lease: lease });
                 if self.deps.newest.load().is_none() {
                     // The first head is what the publisher waits for with its own check. Its reason
@@ -250,6 +251,7 @@ impl Committer {
         self.deps.probe.hit(Point::CommitBeforeApply);
         let head = state.writer.apply(prepared, written);
         self.deps.metrics.head_seq.set(head.get().seq as i64);
+        self.deps.metrics.never_seen_filter_bytes.set(state.writer.filter_bytes() as i64);
         self.measured(started.elapsed(), &tickets);
         self.deps.unpublished.add(head.get().seq, tickets.iter().map(Sequenced::trace));
         self.deps.probe.hit(Point::CommitBeforeReply);

@@ -89,7 +89,7 @@ impl Filter {
     }
 
     /// What it takes, in bytes.
-    fn size_bytes(&self) -> u64 {
+    pub(super) fn size_bytes(&self) -> u64 {
         self.parts.iter().map(Part::size_bytes).sum()
     }
 

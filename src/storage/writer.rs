@@ -123,6 +123,11 @@ impl Writer {
         wall.max(self.shared.head().time)
     }
 
+    /// What the never-seen filter takes in memory.
+    pub fn filter_bytes(&self) -> u64 {
+        self.seen.as_ref().map_or(0, |seen| seen.filter.size_bytes())
+    }
+
     /// Makes sure that `entries` more fit: on the engine, and within the bound of the lag, for which
     /// it waits until `deadline`.
     ///

@@ -123,6 +123,7 @@ metrics! {
     disk_pressure: IntGauge = gauge("disk_pressure", "Percent in use of the store's file system");
     uds_denied: IntCounter = counter("uds_denied_total", "Connections by users who may not");
     admin_denied: IntCounter = counter("admin_denied_total", "Requests on the admin plane without the role or the capability");
+    never_seen_filter_bytes: IntGauge = gauge("never_seen_filter_bytes", "Bytes of the filter that tells a new id from a known one");
     store_bytes: IntGauge = gauge("store_bytes", "Bytes of the store, on disk or in memory");
     rocksdb_log_syncs: IntCounter = counter("rocksdb_wal_fsyncs_total", "Fsyncs of the log of truth");
     rocksdb_log_sync_seconds: Counter = float_counter("rocksdb_wal_fsync_seconds_total", "Time in fsyncs of the log of truth");

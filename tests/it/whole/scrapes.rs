@@ -89,6 +89,7 @@ async fn the_engines_own_figures_are_told() {
     assert!(value("rocksdb_wal_fsync_percentile_seconds{percentile=\"50\"}") <= longest);
     assert!(value("rocksdb_memtable_bytes{store=\"truth\"}") > 0.0);
     assert!(value("rocksdb_block_cache_capacity_bytes") > 0.0);
+    assert_eq!(value("never_seen_filter_bytes"), f64::from(16 << 20), "as large as it begins");
     assert_eq!(value("rocksdb_write_stopped{store=\"derived\"}"), 0.0);
     assert_eq!(value("rocksdb_background_errors{store=\"truth\"}"), 0.0);
 }

@@ -49,11 +49,11 @@ impl Deleter {
             let mut told = false;
             while !ended_within(&end, LOOK) {
                 for instance in &instances {
-                    // Tables are then removed in one go: slower for others, and nothing worse.
+                    // Slower for others, and nothing worse: told once.
                     if let Err(error) = look(instance, &end)
                         && !std::mem::replace(&mut told, true)
                     {
-                        tracing::info!(%error, "tables are removed in one go");
+                        tracing::info!(%error, "a table may be removed in one go");
                     }
                 }
             }

@@ -250,8 +250,8 @@ impl TableOptions {
 fn merge_rarely(options: &mut Options) {
     const RUNS_MAX: i32 = 8;
     let mut universal = UniversalCompactOptions::default();
-    // Of the largest run, what the others may take beside it before all are merged into one. No key comes
-    // more than twice, when an entry is reversed or a hold ends, so that such a merge of all gains little room.
+    // Of the largest run, what the others may take beside it before all are merged into one. Few keys come again,
+    // of entries that are reversed and of holds that change, so that such a merge of all gains little room.
     universal.set_max_size_amplification_percent(400);
     options.set_compaction_style(DBCompactionStyle::Universal);
     options.set_universal_compaction_options(&universal);
