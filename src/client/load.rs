@@ -158,9 +158,10 @@ pub async fn run(
     for feed in feeds {
         connections.spawn(send(Sender::new(client), feed, until, progress.clone()));
     }
-    let mut total = empty(started);
+    let (mut total, mut fed) = (empty(started), Vec::new());
     while let Some(ended) = connections.join_next().await {
-        let one = ended.expect("a sender neither panics nor is cancelled")?;
+        let (one, feed) = ended.expect("a sender neither panics nor is cancelled")?;
+        fed.push(feed);
         total.requests += one.requests;
         total.entries += one.entries;
         total.committed += one.committed;
@@ -195,12 +196,13 @@ pub(super) fn micros(latency: Duration) -> u64 {
     u64::try_from(latency.as_micros()).unwrap_or(u64::MAX)
 }
 
+/// The feed comes back, to be dropped when all others have ended: that takes a while, which their answers would wait for.
 async fn send(
     mut sender: Sender,
     mut feed: Feed,
     until: Option<Instant>,
     progress: impl Fn(u64),
-) -> Result<Measured, ClientError> {
+) -> Result<(Measured, Feed), ClientError> {
     let mut sum = empty(Instant::now());
     for request in feed.by_ref() {
         let sent = Instant::now();
@@ -218,7 +220,7 @@ async fn send(
         progress(tally.entries());
     }
     sum.made_late = feed.made_late();
-    Ok(sum)
+    Ok((sum, feed))
 }
 
 #[cfg(test)]

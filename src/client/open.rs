@@ -231,9 +231,11 @@ impl Ready {
             let turns = (at..schedule.planned()).step_by(count);
             senders.spawn(send(sender, feed, sum, schedule, start, turns, progress.clone()));
         }
-        let mut total = Offered::default();
+        let (mut total, mut fed) = (Offered::default(), Vec::new());
         while let Some(ended) = senders.join_next().await {
-            total.add(ended.expect("a sender neither panics nor is cancelled"));
+            let (one, feed) = ended.expect("a sender neither panics nor is cancelled");
+            total.add(one);
+            fed.push(feed);
         }
         total.elapsed = start.elapsed();
         total
@@ -254,6 +256,8 @@ pub async fn offer(
     Ok(Ready::new(client, load, schedule, keep).await?.offer(progress).await)
 }
 
+/// The feed comes back, to be dropped when all others have ended: that takes tens of milliseconds, which their answers
+/// would wait for.
 async fn send(
     mut sender: Sender,
     mut feed: Feed,
@@ -262,7 +266,7 @@ async fn send(
     start: Instant,
     turns: impl Iterator<Item = u64>,
     progress: impl Fn(),
-) -> Offered {
+) -> (Offered, Feed) {
     for turn in turns {
         if start.elapsed() > schedule.duration {
             sum.counts.unsent += 1;
@@ -276,7 +280,7 @@ async fn send(
         sum.note(&request, &outcome, (due.elapsed(), sent.elapsed()));
         progress();
     }
-    sum
+    (sum, feed)
 }
 
 #[cfg(test)]
