@@ -13,27 +13,20 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use super::clock::Clock;
-use super::disk::{Disk, Pressure};
+use super::disk::Disk;
 use super::door::{Door, Seated};
-use super::mode::{Bar, Checker, Event, Fault, IllegalMove, Mode, ModeCell, SafeReason, WayOut};
+use super::mode::{Checker, Event, Fault, IllegalMove, Mode, ModeCell, SafeReason, WayOut};
 use super::prevalidator::unix_ms;
 use super::probe::{Point, Probe};
-use super::publisher::{HeadCell, Look, RootPublisher};
-use super::refusal::{disk_pressure, is_late, not_written, refuse_all, reject_of, timeout};
+use super::publisher::{HeadCell, RootPublisher};
+use super::refusal::{is_late, refuse_all, timeout};
 use super::signed::SignedNotes;
-use super::ticket::{Answer, Group, Sequenced};
+use super::ticket::Group;
 use super::unpublished::Unpublished;
-use crate::ledger::plan::{self, Outcome, Plan};
-use crate::ledger::reason::{Reason, Reject};
-use crate::ledger::request::Request;
-use crate::storage::engine::{CommitError, Durability};
-use crate::storage::error::ReadError;
+use crate::storage::engine::Durability;
 use crate::storage::store::{Lease, RecoverError, Store};
-use crate::storage::writer::{Prepared, Writer};
-use crate::telemetry::{Metrics, Stages};
-
-/// How long a group waits for derived data to catch up before it is refused.
-const ROOM_WAIT: Duration = Duration::from_secs(1);
+use crate::storage::writer::Writer;
+use crate::telemetry::Metrics;
 
 /// How often the disk is looked at, and holds that are due while nothing is ingested.
 const TICK: Duration = Duration::from_secs(1);
@@ -61,8 +54,8 @@ pub(super) struct Deps {
 }
 
 pub(super) struct State {
-    writer: Writer,
-    clock: Clock,
+    pub(super) writer: Writer,
+    pub(super) clock: Clock,
     /// A missing entry was found in this life, and told.
     gap_told: bool,
     // After the writer: fields drop in order, and the next lease starts when the writer is gone.
@@ -160,7 +153,7 @@ impl Committer {
     }
 
     /// The one way back, at a start and after a crash: see `storage::store`.
-    fn recover(&mut self) {
+    pub(super) fn recover(&mut self) {
         self.note(Event::RecoveryStarted);
         let anchor = match self.deps.signed.anchor() {
             Ok(anchor) => anchor,
@@ -202,107 +195,8 @@ impl Committer {
         }
     }
 
-    /// A group, from its reads to its answers.
-    fn commit(&mut self, tickets: Vec<Sequenced>) {
-        self.look_for_gap();
-        if let Some(why) = self.deps.mode.get().safe_reason() {
-            return refuse_all(tickets, &reject_of(Bar::Safe(why)));
-        }
-        let (started, mut append) = (Instant::now(), stages_of(&tickets, "commit.append"));
-        self.deps.probe.hit(Point::CommitBeforePlan);
-        // A crash up to the write leaves no trace: nothing has changed.
-        let mut prepared = match self.prepare(&tickets) {
-            Ok(prepared) => prepared,
-            Err(error) => return self.unreadable(tickets, &error),
-        };
-        if prepared.is_empty() {
-            return self.answer(tickets, prepared.plan.outcomes);
-        }
-        let Some(state) = &mut self.state else { return };
-        // Only now: what was durable before needs no room to be told again.
-        let entries = prepared.plan.entries_count() as u64;
-        let first_seq = prepared.plan.first_seq;
-        tell(&mut append, first_seq, entries);
-        if self.deps.disk.pressure() == Pressure::Refusing {
-            return self.refuse_new(tickets, prepared.plan, &disk_pressure());
-        }
-        if let Err(error) = state.writer.make_room(entries, Instant::now() + ROOM_WAIT) {
-            return self.refuse_new(tickets, prepared.plan, &not_written(&error));
-        }
-        self.deps.probe.hit(Point::CommitBeforeWrite);
-        drop(append);
-        let mut fsync = stages_of(&tickets, "commit.fsync");
-        tell(&mut fsync, first_seq, entries);
-        // The commit point. A crash inside leaves the whole group in the log, or nothing of it.
-        let written = match state.writer.write(&mut prepared) {
-            Ok(written) => written,
-            Err(error) => {
-                fsync.fail("commit error");
-                let reject = self.failed(&error);
-                return self.refuse_new(tickets, prepared.plan, &reject);
-            }
-        };
-        drop(fsync);
-        self.deps.probe.hit(Point::CommitAfterWrite);
-        // A crash from here on loses answers and nothing else: recovery finds the group.
-        let outcomes = std::mem::take(&mut prepared.plan.outcomes);
-        self.deps.metrics.commits.inc();
-        self.deps.metrics.entries_committed.inc_by(entries);
-        self.deps.probe.hit(Point::CommitBeforeApply);
-        let head = state.writer.apply(prepared, written);
-        self.deps.metrics.head_seq.set(head.get().seq as i64);
-        self.deps.metrics.never_seen_filter_bytes.set(state.writer.filter_bytes() as i64);
-        self.measured(started.elapsed(), &tickets);
-        self.deps.unpublished.add(head.get().seq, tickets.iter().map(Sequenced::trace));
-        self.deps.probe.hit(Point::CommitBeforeReply);
-        self.answer(tickets, outcomes);
-        self.publish(head);
-    }
-
-    /// The trace of any sampled request of the group leads to all of it.
-    fn measured(&self, took: Duration, tickets: &[Sequenced]) {
-        let trace = tickets.iter().map(Sequenced::trace).find(|trace| trace.is_sampled());
-        let latency = &self.deps.metrics.committer_batch_latency;
-        match trace {
-            Some(trace) => latency.observe_in(took.as_secs_f64(), trace),
-            None => latency.observe(took.as_secs_f64()),
-        }
-    }
-
-    fn prepare(&mut self, tickets: &[Sequenced]) -> Result<Prepared, ReadError> {
-        let Some(state) = &mut self.state else { return Err(ReadError::NotOpen) };
-        let wall = unix_ms();
-        let may_expire =
-            state.clock.is_steady(wall, Instant::now()) && !self.deps.mode.get().is_frozen();
-        let requests: Vec<&Request> =
-            tickets.iter().map(|ticket| &ticket.checked.request).collect();
-        let group = plan::Group {
-            requests: &requests,
-            now: state.writer.next_time(wall),
-            expire_max: if may_expire { self.deps.expire_max } else { 0 },
-        };
-        state.writer.prepare(&group)
-    }
-
-    /// Nothing was decided and nothing has changed. What is wrong with derived data alone a recovery
-    /// mends, which those who wait need not wait for.
-    fn unreadable(&mut self, tickets: Vec<Sequenced>, error: &ReadError) {
-        tracing::error!(%error, "the store cannot be read");
-        let is_mended = error.is_of_derived_data();
-        if let ReadError::Missing(_) = error {
-            self.look_for_gap();
-        } else if !is_mended {
-            self.note(Event::FaultFound(Fault::HeadMismatch));
-        }
-        refuse_all(tickets, &Reject::new(Reason::SafeMode, "the store cannot be read"));
-        if is_mended {
-            self.state = None;
-            self.recover();
-        }
-    }
-
     /// Whoever found that an entry is missing, this or any reader: nothing is written after that.
-    fn look_for_gap(&mut self) {
+    pub(super) fn look_for_gap(&mut self) {
         let Some(state) = &mut self.state else { return };
         let Some(missing) = self.deps.store.reader().missing() else { return };
         if std::mem::replace(&mut state.gap_told, true) {
@@ -325,69 +219,11 @@ impl Committer {
         }
     }
 
-    /// What a failed write means for those who wait, and for the ledger.
-    fn failed(&self, error: &CommitError) -> Reject {
-        tracing::error!(%error, "commit error");
-        match error {
-            CommitError::NotWritten(error) => not_written(error),
-            CommitError::Unknown(_) => {
-                self.deps.metrics.wal_fsync_fail.inc();
-                self.note(Event::WriteUnknown);
-                let details = "the write failed and may have happened: retry with the same ids";
-                Reject::new(Reason::OutcomeUnknown, details)
-            }
-        }
-    }
-
-    /// Nothing new was written. What was durable before is told all the same; all else of the plan
-    /// rests on entries that are not there, and is refused.
-    fn refuse_new(&self, tickets: Vec<Sequenced>, plan: Plan, reject: &Reject) {
-        let is_old =
-            |outcome: &Outcome| matches!(outcome, Outcome::Replayed(seq) if *seq < plan.first_seq);
-        for (ticket, mut outcomes) in tickets.into_iter().zip(plan.outcomes) {
-            if outcomes.iter().any(is_old) {
-                let new = outcomes.iter_mut().filter(|outcome| !is_old(outcome));
-                new.for_each(|outcome| *outcome = Outcome::Rejected(reject.clone()));
-                self.answer(vec![ticket], vec![outcomes]);
-            } else {
-                ticket.settle().reply.refuse(reject.clone());
-            }
-        }
-    }
-
-    fn answer(&self, tickets: Vec<Sequenced>, outcomes: Vec<Vec<Outcome>>) {
-        let head = self.deps.store.reader().head();
-        for (ticket, outcomes) in tickets.into_iter().zip(outcomes) {
-            let checked = ticket.settle();
-            let latency = checked.received.elapsed().as_secs_f64();
-            self.deps.metrics.commit_latency.observe_in(latency, checked.reply.trace());
-            let answer = Answer::Done { outcomes, root: head.root, root_size: head.seq };
-            checked.reply.send(answer);
-        }
-    }
-
-    /// The cell holds the newest head; the message only says that there is one, so that a full door
-    /// loses nothing.
-    fn publish(&self, head: crate::storage::writer::Durable<crate::storage::Head>) {
-        self.deps.newest.store(Some(Arc::new(head)));
-        drop(self.deps.publisher.offer(Look));
-    }
-
-    fn note(&self, event: Event) {
+    pub(super) fn note(&self, event: Event) {
         if let Err(error) = self.deps.mode.apply(event) {
             tracing::error!(%error, "the mode did not take an event");
         }
     }
-}
-
-fn stages_of(tickets: &[Sequenced], name: &'static str) -> Stages {
-    Stages::begin(tickets.iter().map(Sequenced::trace), name)
-}
-
-/// Which group it was.
-fn tell(stages: &mut Stages, first_seq: u64, entries: u64) {
-    stages.set("ledger.seq", first_seq as i64);
-    stages.set("ledger.batch_size", entries as i64);
 }
 
 /// What a recovery that has failed means for the mode.

@@ -25,6 +25,7 @@ pub mod pipeline;
 mod ages;
 mod archiver;
 mod clock;
+mod commit;
 mod committer;
 mod disk;
 mod followed;
