@@ -80,11 +80,23 @@ impl Committer {
         let head = state.writer.apply(prepared, written);
         self.deps.metrics.head_seq.set(head.get().seq as i64);
         self.deps.metrics.never_seen_filter_bytes.set(state.writer.filter_bytes() as i64);
-        self.measured(times.end(entries), &tickets);
+        let took = times.end(entries);
+        self.measured(took, &tickets);
         self.deps.unpublished.add(head.get().seq, tickets.iter().map(Sequenced::trace));
         self.deps.probe.hit(Point::CommitBeforeReply);
         self.answer(tickets, outcomes);
         self.publish(head);
+        self.rest_after(took);
+    }
+
+    /// Leaves flushes and merges their share of the machine where they are far behind.
+    fn rest_after(&self, work: Duration) {
+        let rest =
+            self.state.as_ref().map_or(Duration::ZERO, |state| state.writer.rest_after(work));
+        if !rest.is_zero() {
+            std::thread::sleep(rest);
+            self.deps.metrics.rest_seconds.inc_by(rest.as_secs_f64());
+        }
     }
 
     /// The trace of any sampled request of the group leads to all of it.

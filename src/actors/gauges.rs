@@ -40,6 +40,7 @@ impl Pipeline {
         metrics.ingress_locked.set(i64::from(inner.mode.get().is_ingress_locked()));
         let lag = inner.reader.derived_lag() as i64;
         metrics.derived_lag_entries.set(lag);
+        metrics.merges_behind_percent.set(inner.reader.merges_behind().into());
         metrics.overlay_entries.set(lag);
         metrics.head_seq.set(inner.reader.head().seq as i64);
         metrics.disk_pressure.set(i64::from(inner.disk.percent()));

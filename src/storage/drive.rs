@@ -81,7 +81,9 @@ pub fn complete(
     for requests in groups {
         let begun = Instant::now();
         let (entries, bytes) = commit(&mut writer, requests)?;
-        driven.groups.push(begun.elapsed());
+        let took = begun.elapsed();
+        driven.groups.push(took);
+        std::thread::sleep(writer.rest_after(took));
         driven.canonical_bytes += bytes;
         progress(entries);
     }

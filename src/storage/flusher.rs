@@ -1,7 +1,8 @@
 //! Brings frozen layers to the engine in the background, so that a commit never waits for it.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use super::background;
 use super::codec;
 use super::engine::{DerivedBatch, DerivedFamily, Durability, StoreError};
 use super::overlay::{Layer, Overlay};
+use super::pace;
 use super::view::Shared;
 
 /// The key in the derived meta family of the height that all derived data stands for.
@@ -18,6 +20,9 @@ pub(super) const HEIGHT: &[u8] = b"height";
 
 /// About what an entry changes, in bytes of keys and values.
 const BYTES_PER_ENTRY: usize = 100;
+
+/// How often merges are looked at while commits rest for them.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// Each try after a failure of the disk opens derived data anew, which readers wait for.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
@@ -96,7 +101,7 @@ impl Drop for Flusher {
 
 fn run(shared: &Shared, queue: &Receiver<Arc<Layer>>, turns: &Turns) {
     background::give_way();
-    while let Ok(layer) = queue.recv() {
+    while let Some(layer) = next(shared, queue) {
         while let Err(error) = flush(shared, &layer) {
             tracing::error!(%error, height = layer.height, "derived data could not be flushed");
             if turns.ended_within(RETRY_PAUSE) {
@@ -109,6 +114,23 @@ fn run(shared: &Shared, queue: &Receiver<Arc<Layer>>, turns: &Turns) {
         Overlay::reuse(&shared.overlay, done);
         let _guard = turns.ended.lock();
         turns.turned.notify_all();
+    }
+}
+
+/// Waits for a layer, and asks meanwhile how far merges are behind.
+fn next(shared: &Shared, queue: &Receiver<Arc<Layer>>) -> Option<Arc<Layer>> {
+    loop {
+        let behind = shared.engine.derived_behind();
+        shared.behind.store(behind, Ordering::Relaxed);
+        let next = match pace::is_resting(behind) {
+            true => queue.recv_timeout(LOOK),
+            false => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        match next {
+            Ok(layer) => return Some(layer),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return None,
+        }
     }
 }
 

@@ -13,6 +13,7 @@ pub mod files;
 pub mod follow;
 pub mod genesis;
 pub mod groups;
+mod pace;
 pub mod reader;
 pub mod scrub;
 pub mod staging;

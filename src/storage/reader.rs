@@ -89,6 +89,12 @@ impl Reader {
         self.shared.engine.figures()
     }
 
+    /// How far merges of derived data are behind, in hundredths of where its writes are stopped; commits rest from
+    /// halfway there on.
+    pub fn merges_behind(&self) -> u8 {
+        self.shared.behind.load(Ordering::Relaxed)
+    }
+
     /// Entries whose derived data is not flushed yet.
     pub fn derived_lag(&self) -> u64 {
         self.shared.overlay.read().lag()

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
@@ -57,6 +57,8 @@ pub(super) struct Shared {
     /// As of an era: no hold in the engine waits for a time before this, nor will one by a flush of that
     /// era.
     none_due: Mutex<Option<(u64, Millis)>>,
+    /// As the engine told it last, of its merges: see the pace.
+    pub(super) behind: AtomicU8,
 }
 
 impl Shared {
@@ -73,6 +75,7 @@ impl Shared {
             is_open: AtomicBool::new(is_open),
             missing: AtomicU64::new(Seq::MAX),
             none_due: Mutex::new(None),
+            behind: AtomicU8::new(0),
         }
     }
 

@@ -3,6 +3,7 @@
 //! nothing has changed), [`Writer::write`] (the commit point), [`Writer::apply`] (cannot fail).
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::block::{BlockBuilder, Fresh, framed_bytes};
@@ -14,6 +15,7 @@ use super::error::ReadError;
 use super::flusher::Flusher;
 use super::groups::CommitGroup;
 use super::overlay::Layer;
+use super::pace;
 use super::seen::Seen;
 use super::view::Shared;
 use crate::accumulator::{Hash, TileId, Tiles};
@@ -151,6 +153,13 @@ impl Writer {
         }
         let unflushed = lag().saturating_add(entries);
         self.shared.engine.room(unflushed.saturating_mul(ENTRY_COST_BYTES))
+    }
+
+    /// How long to rest after so much work, so that flushes and merges keep up: see the pace.
+    pub fn rest_after(&self, work: Duration) -> Duration {
+        let merges = self.shared.behind.load(Ordering::Relaxed);
+        let flushes = pace::flushes_behind(self.shared.overlay.read().lag(), self.lag);
+        pace::rest_after(work, merges.max(flushes))
     }
 
     /// Reads, plans, encodes and hashes. Changes nothing: a crash here leaves no trace.

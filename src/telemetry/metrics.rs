@@ -141,6 +141,8 @@ metrics! {
     rocksdb_memtable_bytes: Closed<Instance, IntGauge> = gauge_of("rocksdb_memtable_bytes", "Bytes in memtables that are not flushed; derived data has none");
     rocksdb_stall_seconds: Closed<Instance, Counter> = float_counter_of("rocksdb_stall_seconds_total", "Time that writes were stalled");
     rocksdb_write_stopped: Closed<Instance, IntGauge> = gauge_of("rocksdb_write_stopped", "1 while writes are stopped");
+    merges_behind_percent: IntGauge = gauge("ledger_merges_behind_percent", "How far merges of derived data are behind, of where writes are stopped");
+    rest_seconds: Counter = float_counter("ledger_rest_seconds_total", "Time that commits rested, so that flushes and merges of derived data keep up");
     rocksdb_background_errors: Closed<Instance, IntGauge> = gauge_of("rocksdb_background_errors", "Errors of flushes and compactions since the instance was opened");
     breaker_open: Closed<Target, IntCounter> = counter_of("breaker_open_total", "Openings of a breaker");
     breaker_open_seconds: Closed<Target, Gauge> = float_gauge_of("breaker_open_seconds", "Length of the current opening of a breaker, 0 while closed");

@@ -147,6 +147,10 @@ impl Engine for Failing {
         self.inner.derived_flush()
     }
 
+    fn derived_behind(&self) -> u8 {
+        self.inner.derived_behind()
+    }
+
     fn derived_wipe(&self) -> Result<(), StoreError> {
         self.inner.derived_wipe()
     }

@@ -71,6 +71,7 @@ pub struct Faulty<E> {
 struct State {
     poisoned: bool,
     damaged: bool,
+    behind: Option<u8>,
     plan: Vec<Planned>,
     /// For each batch of derived data since the last flush: what undoes it, oldest first.
     unflushed: Vec<DerivedBatch>,
@@ -100,6 +101,11 @@ impl<E: Engine> Faulty<E> {
     /// Plans `fault` for the next operation of its kind.
     pub fn plan_next(&self, fault: Fault) {
         self.plan(fault, 0, 1);
+    }
+
+    /// Tells that merges are so far behind, in hundredths, whatever the wrapped engine says.
+    pub fn fall_behind(&self, percent: u8) {
+        self.state.lock().behind = Some(percent);
     }
 
     /// Forgets all planned faults.
@@ -297,6 +303,10 @@ impl<E: Engine> Engine for Faulty<E> {
         self.inner.derived_flush()?;
         state.unflushed.clear();
         Ok(())
+    }
+
+    fn derived_behind(&self) -> u8 {
+        self.state.lock().behind.unwrap_or_else(|| self.inner.derived_behind())
     }
 
     fn derived_wipe(&self) -> Result<(), StoreError> {

@@ -229,6 +229,12 @@ pub trait Engine: Send + Sync + 'static {
     /// caller writes it again.
     fn derived_flush(&self) -> Result<(), StoreError>;
 
+    /// How far merges of derived data are behind, in hundredths of where its writes are stopped. An engine without
+    /// merges is never behind.
+    fn derived_behind(&self) -> u8 {
+        0
+    }
+
     /// Merges the tables of all families, so that what is on the disk is what a store takes at rest.
     /// Nothing changes for readers. An engine without tables has nothing to do.
     ///

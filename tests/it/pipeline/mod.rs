@@ -11,6 +11,7 @@ mod history;
 mod holds;
 mod order;
 mod policy;
+mod rests;
 mod roots;
 mod safe_mode;
 mod upstreams;

@@ -170,6 +170,10 @@ const ROWS: &[Row] = &[
         ],
     ),
     (
+        "requests take longer under",
+        &["pipeline::rests::commits_rest_while_merges_are_far_behind_and_no_longer"],
+    ),
+    (
         "derived data lags",
         &[
             "faults::errors::derived_data_that_cannot_be_written_trails_to_its_bound_and_catches_up_by_itself",

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
+use rocksdb::properties::num_files_at_level;
 use rocksdb::{DB, ErrorKind, properties};
 
 use super::super::figures::InstanceFigures;
@@ -165,6 +166,19 @@ impl Derived {
             std::thread::sleep(LOOK);
         }
         Ok(())
+    }
+
+    /// How far merges are behind, in hundredths of where writes are stopped: of the family where they are furthest.
+    pub(super) fn behind(&self) -> u8 {
+        let db = self.db.read();
+        let runs_of = |family| -> Option<u32> {
+            let db = db.as_ref()?;
+            let runs = db.property_value_cf(handle(db, family), num_files_at_level(0)).ok()??;
+            runs.parse().ok()
+        };
+        let part = |family| 100 * runs_of(family).unwrap_or(0) / options::runs_max(family);
+        let most = DerivedFamily::ALL.into_iter().map(part).max().unwrap_or(0);
+        u8::try_from(most).unwrap_or(u8::MAX)
     }
 
     fn take_in(&self, stopped: &mut bool) -> Result<(), StoreError> {

@@ -313,6 +313,10 @@ impl Engine for RocksEngine {
         Ok(())
     }
 
+    fn derived_behind(&self) -> u8 {
+        self.derived.behind()
+    }
+
     fn derived_wipe(&self) -> Result<(), StoreError> {
         self.derived.wipe()
     }

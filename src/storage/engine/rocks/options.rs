@@ -172,13 +172,29 @@ pub(super) fn derived_families(shared: &Shared) -> Vec<ColumnFamilyDescriptor> {
     let families = DerivedFamily::ALL.iter().map(|family| {
         let mut options = Options::default();
         options.set_compression_type(compression_of(*family));
-        if matches!(family, DerivedFamily::Ids | DerivedFamily::Idem | DerivedFamily::Holds) {
+        if is_merged_rarely(*family) {
             merge_rarely(&mut options);
         }
+        options.set_level_zero_stop_writes_trigger(runs_max(*family) as i32);
         options.set_block_based_table_factory(&derived_tables(*family, shared, Parts::Several));
         ColumnFamilyDescriptor::new(family.name(), options)
     });
     families.collect()
+}
+
+fn is_merged_rarely(family: DerivedFamily) -> bool {
+    matches!(family, DerivedFamily::Ids | DerivedFamily::Idem | DerivedFamily::Holds)
+}
+
+/// So many tables that came and are not merged yet stop writes.
+pub(super) fn runs_max(family: DerivedFamily) -> u32 {
+    match is_merged_rarely(family) {
+        // A merge of large runs takes a minute beside commits, in which a run comes with each layer; who looks for a
+        // key passes over most of them by their filters.
+        true => 64,
+        // RocksDB's own.
+        false => 36,
+    }
 }
 
 fn compression_of(family: DerivedFamily) -> DBCompressionType {
@@ -256,10 +272,7 @@ fn merge_rarely(options: &mut Options) {
     options.set_compaction_style(DBCompactionStyle::Universal);
     options.set_universal_compaction_options(&universal);
     options.set_level_zero_file_num_compaction_trigger(RUNS_MAX);
-    // A merge of large runs takes a minute beside commits, in which a run comes with each layer; who looks
-    // for a key passes over most of them by their filters.
     options.set_level_zero_slowdown_writes_trigger(6 * RUNS_MAX);
-    options.set_level_zero_stop_writes_trigger(8 * RUNS_MAX);
     // What stands behind a random key is small numbers.
     options.set_bottommost_compression_type(DBCompressionType::Lz4);
     // The largest run needs no filter: what is asked for and in none of the others is in it.

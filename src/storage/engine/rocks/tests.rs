@@ -1,5 +1,7 @@
 //! The RocksDB engine: the contract, crashes, and the settings that durability rests on.
 
+mod merges;
+
 use std::fs;
 
 use rocksdb::WaitForCompactOptions;
