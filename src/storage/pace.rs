@@ -24,14 +24,13 @@ pub(super) fn is_resting(behind: u8) -> bool {
 }
 
 /// How far flushes are behind, in hundredths of where they stop writes: one layer on its way and a full one behind it
-/// are as it should be, and not yet halfway.
+/// are as it should be.
 pub(super) fn flushes_behind(lag: u64, bounds: Lag) -> u8 {
     let usual = bounds.flush.saturating_mul(2).min(bounds.max);
     let (over, room) = (lag.saturating_sub(usual), bounds.max - usual);
-    let half = u64::from(BEHIND_MIN);
     match over.min(room) {
         0 => 0,
-        over => (half + over * (100 - half) / room) as u8,
+        over => (100 * over / room) as u8,
     }
 }
 
@@ -62,7 +61,7 @@ mod tests {
         let bounds = Lag { flush: 200, max: 600 };
         let behind = |lag| flushes_behind(lag, bounds);
         assert_eq!([0, 200, 400].map(behind), [0; 3]);
-        assert_eq!([401, 500, 600, 10_000].map(behind), [50, 75, 100, 100]);
+        assert_eq!([402, 500, 600, 10_000].map(behind), [1, 50, 100, 100]);
         let tight = Lag { flush: 400, max: 600 };
         assert_eq!([600, 700].map(|lag| flushes_behind(lag, tight)), [0; 2], "no room for more");
     }

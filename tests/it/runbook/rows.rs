@@ -173,7 +173,7 @@ const ROWS: &[Row] = &[
         "requests take longer under",
         &[
             "pipeline::rests::commits_rest_while_merges_are_far_behind_and_no_longer",
-            "pipeline::rests::commits_rest_while_more_waits_for_its_flush_than_a_layer_and_a_full_one",
+            "pipeline::rests::commits_rest_while_far_more_waits_for_its_flush_than_two_layers",
         ],
     ),
     (
