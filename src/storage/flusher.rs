@@ -112,26 +112,29 @@ fn run(shared: &Shared, queue: &Receiver<Arc<Layer>>, turns: &Turns) {
         let is_kept = shared.durability() != Durability::Memory;
         let done = shared.overlay.write().flushed(layer, is_kept);
         Overlay::reuse(&shared.overlay, done);
+        look(shared);
         let _guard = turns.ended.lock();
         turns.turned.notify_all();
     }
 }
 
-/// Waits for a layer, and asks meanwhile how far merges are behind.
+/// Waits for a layer, and looks after merges meanwhile while commits rest for them.
 fn next(shared: &Shared, queue: &Receiver<Arc<Layer>>) -> Option<Arc<Layer>> {
     loop {
-        let behind = shared.engine.derived_behind();
-        shared.behind.store(behind, Ordering::Relaxed);
-        let next = match pace::is_resting(behind) {
+        let next = match pace::is_resting(shared.behind.load(Ordering::Relaxed)) {
             true => queue.recv_timeout(LOOK),
             false => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
         match next {
             Ok(layer) => return Some(layer),
-            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Timeout) => look(shared),
             Err(RecvTimeoutError::Disconnected) => return None,
         }
     }
+}
+
+fn look(shared: &Shared) {
+    shared.behind.store(shared.engine.derived_behind(), Ordering::Relaxed);
 }
 
 fn flush(shared: &Shared, layer: &Layer) -> Result<(), StoreError> {
