@@ -24,6 +24,10 @@ use crate::http::dto::{
 };
 use crate::http::{Body, Format};
 
+/// A connection without a request is not used again after this time: less than the 5 s after which a node closes one on
+/// its metrics plane or its local socket, so that no request meets a connection on its way to be closed.
+const IDLE: Duration = Duration::from_secs(4);
+
 /// How to reach a ledger.
 #[derive(Clone, Debug)]
 pub struct ClientOptions {
@@ -78,6 +82,7 @@ impl Client {
             .user_agent(concat!("ron-ledgerctl/", env!("CARGO_PKG_VERSION")))
             .timeout(options.timeout)
             .connect_timeout(options.timeout.min(Duration::from_secs(5)))
+            .pool_idle_timeout(IDLE)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .tls_version_min(reqwest::tls::Version::TLS_1_3);

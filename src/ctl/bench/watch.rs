@@ -53,24 +53,16 @@ impl Watch {
 
     /// From now on.
     pub(super) async fn start(&mut self) {
-        self.before = self.read().await;
+        self.before = self.metrics.text("metrics").await.ok();
         self.server_cpu = self.pid.and_then(process::cpu_seconds);
         self.client_cpu = process::own_cpu_seconds();
-    }
-
-    /// Twice, if need be: a connection that was idle for as long as a run the other side may have closed.
-    async fn read(&self) -> Option<String> {
-        match self.metrics.text("metrics").await {
-            Ok(text) => Some(text),
-            Err(_) => self.metrics.text("metrics").await.ok(),
-        }
     }
 
     /// Until now.
     pub(super) async fn end(self) -> Seen {
         let client_cpu_seconds = process::own_cpu_seconds() - self.client_cpu;
         let server_cpu = self.pid.and_then(process::cpu_seconds);
-        let after = self.read().await;
+        let after = self.metrics.text("metrics").await.ok();
         let ledger = self.before.zip(after).map(|(before, after)| Ledger::between(&before, &after));
         let disk = self.data_dir.and_then(|dir| Disk::of(&dir).ok());
         let entries = ledger.as_ref().map(Ledger::entries).filter(|entries| *entries > 0.0);
