@@ -54,7 +54,7 @@ pub(super) struct Listeners {
     pub(super) admin_addr: Option<SocketAddr>,
     /// Those that speak TLS.
     pub(super) endpoints: Vec<Arc<Endpoint>>,
-    handles: Vec<ServerHandle>,
+    servers: Servers,
     _socket: Option<Socket>,
 }
 
@@ -63,12 +63,23 @@ impl Listeners {
     /// all had ended by then.
     pub(super) async fn stop(self, deadline: Instant) -> bool {
         let graceful =
-            futures_util::future::join_all(self.handles.iter().map(|handle| handle.stop(true)));
+            futures_util::future::join_all(self.servers.0.iter().map(|server| server.stop(true)));
         tokio::time::timeout_at(deadline.into(), graceful).await.is_ok()
     }
 }
 
-/// Binds the planes and serves on them.
+/// End at once when they are dropped: when not all planes can be bound, the others let go of the pipeline.
+#[derive(Default)]
+struct Servers(Vec<ServerHandle>);
+
+impl Drop for Servers {
+    fn drop(&mut self) {
+        // It is told by the call; there is nothing to wait for.
+        self.0.iter().for_each(|server| drop(server.stop(false)));
+    }
+}
+
+/// Binds the planes and serves on them: on all or on none.
 pub(super) fn start(
     config: &Config,
     pipeline: &Pipeline,
@@ -77,15 +88,17 @@ pub(super) fn start(
 ) -> Result<Listeners, StartError> {
     let settings = http::Settings::of(config);
     let shared = Shared::of_process(pipeline.clone(), settings, drills, telemetry);
+    let mut servers = Servers::default();
     let api = api(config, shared.clone())?;
+    servers.0.push(api.handle);
     let (metrics, metrics_addr) = metrics_plane(config, shared.clone())?;
-    let mut handles = vec![api.handle, metrics];
+    servers.0.push(metrics);
     let mut endpoints: Vec<_> = api.endpoint.into_iter().collect();
     let mut admin_addr = None;
     if let Some(addr) = config.admin.addr {
         let admin = admin_plane(config, addr, shared.clone())?;
         admin_addr = Some(admin.addr);
-        handles.push(admin.handle);
+        servers.0.push(admin.handle);
         endpoints.extend(admin.endpoint);
     }
     let mut socket = None;
@@ -93,7 +106,7 @@ pub(super) fn start(
         let served = local_plane(path, &config.uds.allow_uids, shared);
         let (handle, file) =
             served.map_err(|source| StartError::Socket { path: path.clone(), source })?;
-        handles.push(handle);
+        servers.0.push(handle);
         socket = Some(file);
     }
     Ok(Listeners {
@@ -101,7 +114,7 @@ pub(super) fn start(
         metrics_addr,
         admin_addr,
         endpoints,
-        handles,
+        servers,
         _socket: socket,
     })
 }

@@ -157,7 +157,13 @@ pub async fn run_opened_by(
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut hangup = signal(SignalKind::hangup())?;
     let (pipeline, drills) = open(config)?;
-    let listeners = listen::start(config, &pipeline, drills.clone(), telemetry.clone())?;
+    let listeners = match listen::start(config, &pipeline, drills.clone(), telemetry.clone()) {
+        Ok(listeners) => listeners,
+        Err(error) => {
+            give_up(config, pipeline).await;
+            return Err(error);
+        }
+    };
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         profile = config.profile.as_str(),
@@ -237,6 +243,15 @@ async fn drain(
     let (head, millis) = (pipeline.reader().head().seq, started.elapsed().as_millis() as u64);
     tracing::info!(head, millis, connections_in_time = in_time, "drained");
     outcome
+}
+
+/// Ends what was opened and cannot be served.
+async fn give_up(config: &Config, pipeline: Pipeline) {
+    let deadline = Instant::now() + config.drain.deadline;
+    // Why nothing is served is told, and the exit code is that of it.
+    let _ = pipeline.drain(deadline).await;
+    drop(pipeline);
+    is_closed(config, deadline + CLOSING).await;
 }
 
 /// Waits until nobody has the store open, as told by its lock, which goes last. A process that ends
