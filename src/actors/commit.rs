@@ -23,7 +23,7 @@ use crate::telemetry::Stages;
 /// How long a group waits for derived data to catch up before it is refused.
 const ROOM_WAIT: Duration = Duration::from_secs(1);
 
-/// A group that takes so long is told of in the log, with its steps; there are ten such a second at most.
+/// A group that takes so long is told of in the log, with its steps.
 const SLOW: Duration = Duration::from_millis(100);
 
 impl Committer {
@@ -40,7 +40,7 @@ impl Committer {
             Ok(prepared) => prepared,
             Err(error) => return self.unreadable(tickets, &error),
         };
-        times.planned = Instant::now();
+        times.planned = Some(Instant::now());
         if prepared.is_empty() {
             return self.answer(tickets, prepared.plan.outcomes);
         }
@@ -48,6 +48,7 @@ impl Committer {
         // Only now: what was durable before needs no room to be told again.
         let entries = prepared.plan.entries_count() as u64;
         let first_seq = prepared.plan.first_seq;
+        times.entries = entries;
         tell(&mut append, first_seq, entries);
         if self.deps.disk.pressure() == Pressure::Refusing {
             return self.refuse_new(tickets, prepared.plan, &disk_pressure());
@@ -56,7 +57,7 @@ impl Committer {
             return self.refuse_new(tickets, prepared.plan, &not_written(&error));
         }
         self.deps.probe.hit(Point::CommitBeforeWrite);
-        times.had_room = Instant::now();
+        times.had_room = Some(Instant::now());
         drop(append);
         let mut fsync = stages_of(&tickets, "commit.fsync");
         tell(&mut fsync, first_seq, entries);
@@ -70,7 +71,7 @@ impl Committer {
             }
         };
         drop(fsync);
-        times.durable = Instant::now();
+        times.durable = Some(Instant::now());
         self.deps.probe.hit(Point::CommitAfterWrite);
         // A crash from here on loses answers and nothing else: recovery finds the group.
         let outcomes = std::mem::take(&mut prepared.plan.outcomes);
@@ -80,13 +81,14 @@ impl Committer {
         let head = state.writer.apply(prepared, written);
         self.deps.metrics.head_seq.set(head.get().seq as i64);
         self.deps.metrics.never_seen_filter_bytes.set(state.writer.filter_bytes() as i64);
-        let took = times.end(entries);
-        self.measured(took, &tickets);
+        self.measured(times.all(), &tickets);
+        let work = times.work();
+        drop(times);
         self.deps.unpublished.add(head.get().seq, tickets.iter().map(Sequenced::trace));
         self.deps.probe.hit(Point::CommitBeforeReply);
         self.answer(tickets, outcomes);
         self.publish(head);
-        self.rest_after(took);
+        self.rest_after(work);
     }
 
     /// Leaves flushes and merges their share of the machine where they are far behind.
@@ -94,8 +96,10 @@ impl Committer {
         let rest =
             self.state.as_ref().map_or(Duration::ZERO, |state| state.writer.rest_after(work));
         if !rest.is_zero() {
+            let since = Instant::now();
             std::thread::sleep(rest);
-            self.deps.metrics.rest_seconds.inc_by(rest.as_secs_f64());
+            // A short sleep is longer than what was asked for.
+            self.deps.metrics.rest_seconds.inc_by(since.elapsed().as_secs_f64());
         }
     }
 
@@ -190,36 +194,51 @@ impl Committer {
     }
 }
 
-/// When a group took its steps.
+/// When a group was through with its steps. Told of in the log when it ends, written or refused, and took long.
 struct Times {
+    entries: u64,
     started: Instant,
-    planned: Instant,
-    had_room: Instant,
-    durable: Instant,
+    planned: Option<Instant>,
+    had_room: Option<Instant>,
+    durable: Option<Instant>,
 }
 
 impl Times {
     fn begin() -> Self {
-        let now = Instant::now();
-        Times { started: now, planned: now, had_room: now, durable: now }
+        let started = Instant::now();
+        Times { entries: 0, started, planned: None, had_room: None, durable: None }
     }
 
-    /// How long it took up to now. Where that was long, it is told what for.
-    fn end(&self, entries: u64) -> Duration {
+    /// Up to now.
+    fn all(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Up to now, without the wait for room, in which others had the machine.
+    fn work(&self) -> Duration {
+        let wait = self.planned.zip(self.had_room).map(|(planned, had_room)| had_room - planned);
+        self.all() - wait.unwrap_or_default()
+    }
+}
+
+impl Drop for Times {
+    fn drop(&mut self) {
         let now = Instant::now();
-        let took = now - self.started;
-        if took >= SLOW {
-            let ms = |from: Instant, to: Instant| (to - from).as_millis() as u64;
-            tracing::warn!(
-                entries,
-                plan_ms = ms(self.started, self.planned),
-                room_ms = ms(self.planned, self.had_room),
-                write_ms = ms(self.had_room, self.durable),
-                apply_ms = ms(self.durable, now),
-                "slow commit group"
-            );
+        if now - self.started < SLOW {
+            return;
         }
-        took
+        // What a step that was not come to an end has taken; those after it: nothing.
+        let [planned, had_room, durable] =
+            [self.planned, self.had_room, self.durable].map(|end| end.unwrap_or(now));
+        let ms = |from: Instant, to: Instant| (to - from).as_millis() as u64;
+        tracing::warn!(
+            entries = self.entries,
+            plan_ms = ms(self.started, planned),
+            room_ms = ms(planned, had_room),
+            write_ms = ms(had_room, durable),
+            apply_ms = ms(durable, now),
+            "slow commit group"
+        );
     }
 }
 
@@ -265,20 +284,34 @@ mod tests {
 
     #[test]
     fn a_group_that_takes_long_is_told_with_its_steps_and_others_are_not() {
-        let numbers = Numbers::default();
-        let subscriber = tracing_subscriber::registry().with(numbers.clone());
         let ms = Duration::from_millis;
-        tracing::subscriber::with_default(subscriber, || {
-            Times::begin().end(1);
-            assert!(numbers.0.lock().is_empty());
-            let started = Instant::now() - ms(150);
-            let (planned, had_room) = (started + ms(40), started + ms(50));
-            let times = Times { started, planned, had_room, durable: started + ms(130) };
-            assert!(times.end(7) >= ms(150));
-        });
-        let told = numbers.0.lock().clone();
-        let steps = ["entries", "plan_ms", "room_ms", "write_ms"].map(|name| told[name]);
-        assert_eq!(steps, [7, 40, 10, 80]);
-        assert!(told["apply_ms"] >= 20, "{told:?}");
+        let started = Instant::now() - ms(150);
+        let after = |millis| Some(started + ms(millis));
+        let steps = |times: Times| {
+            let numbers = Numbers::default();
+            let subscriber = tracing_subscriber::registry().with(numbers.clone());
+            tracing::subscriber::with_default(subscriber, || drop(times));
+            let told = numbers.0.lock().clone();
+            let names = ["entries", "plan_ms", "room_ms", "write_ms", "apply_ms"];
+            names.map(|name| told.get(name).copied())
+        };
+        assert_eq!(steps(Times::begin()), [None; 5]);
+        let written = Times {
+            entries: 7,
+            started,
+            planned: after(40),
+            had_room: after(50),
+            durable: after(130),
+        };
+        assert!((ms(140)..ms(10_000)).contains(&written.work()));
+        let [entries, plan, room, write, apply] = steps(written).map(Option::unwrap);
+        assert_eq!([entries, plan, room, write], [7, 40, 10, 80]);
+        assert!(apply >= 20, "{apply}");
+        // Refused since no room was found.
+        let refused =
+            Times { entries: 7, started, planned: after(40), had_room: None, durable: None };
+        let [_, plan, room, write, apply] = steps(refused).map(Option::unwrap);
+        assert_eq!([plan, write, apply], [40, 0, 0]);
+        assert!(room >= 110, "{room}");
     }
 }

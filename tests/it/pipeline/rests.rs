@@ -32,6 +32,10 @@ async fn commits_rest_while_merges_are_far_behind_and_no_longer() {
         assert_eq!(commit(&node, vec![mint("alice", 1)]).await, [seq]);
     }
 
+    // Nothing is on its way any more, so that it is told without a flush.
+    node.until("all is flushed", |node| node.pipeline.measure().derived_lag_entries.get() == 0)
+        .await;
+    actix_rt::time::sleep(std::time::Duration::from_millis(50)).await;
     engine.fall_behind(10);
     told(&node, 10).await;
     node.until("the committer is idle", |node| depth_of(node, "committer") == 0).await;
