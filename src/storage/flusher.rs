@@ -102,11 +102,14 @@ impl Drop for Flusher {
 fn run(shared: &Shared, queue: &Receiver<Arc<Layer>>, turns: &Turns) {
     background::give_way();
     while let Some(layer) = next(shared, queue) {
+        // For the first one after a start, which merges may hold up.
+        look(shared);
         while let Err(error) = flush(shared, &layer) {
             tracing::error!(%error, height = layer.height, "derived data could not be flushed");
             if turns.ended_within(RETRY_PAUSE) {
                 return;
             }
+            look(shared);
         }
         // An engine in memory finds them as fast, and has a bound on what it may take.
         let is_kept = shared.durability() != Durability::Memory;

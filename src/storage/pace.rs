@@ -24,9 +24,10 @@ pub(super) fn is_resting(behind: u8) -> bool {
 }
 
 /// How far flushes are behind, in hundredths of where they stop writes: one layer on its way and a full one behind it
-/// are as it should be.
+/// are as it should be, or half of what is left above one.
 pub(super) fn flushes_behind(lag: u64, bounds: Lag) -> u8 {
-    let usual = bounds.flush.saturating_mul(2).min(bounds.max);
+    let above = bounds.max.saturating_sub(bounds.flush);
+    let usual = bounds.flush.saturating_add(bounds.flush.min(above / 2)).min(bounds.max);
     let (over, room) = (lag.saturating_sub(usual), bounds.max - usual);
     match over.min(room) {
         0 => 0,
@@ -63,6 +64,8 @@ mod tests {
         assert_eq!([0, 200, 400].map(behind), [0; 3]);
         assert_eq!([402, 500, 600, 10_000].map(behind), [1, 50, 100, 100]);
         let tight = Lag { flush: 400, max: 600 };
-        assert_eq!([600, 700].map(|lag| flushes_behind(lag, tight)), [0; 2], "no room for more");
+        assert_eq!([500, 550, 700].map(|lag| flushes_behind(lag, tight)), [0, 50, 100]);
+        let none = Lag { flush: 600, max: 600 };
+        assert_eq!([600, 700].map(|lag| flushes_behind(lag, none)), [0; 2], "no room for more");
     }
 }

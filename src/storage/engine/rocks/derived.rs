@@ -22,6 +22,8 @@ use crate::storage::files::{self, FileError};
 pub(super) const DIR: &str = "derived";
 /// What a wipe has put aside and not yet deleted.
 const OLD: &str = "derived-old";
+/// RocksDB's own number.
+const LEVELS: usize = 7;
 /// The file that says that it is damaged, and how.
 const MARK: &str = "derived-damaged";
 
@@ -171,10 +173,18 @@ impl Derived {
     /// How far merges are behind, in hundredths of where writes are stopped: of the family where they are furthest.
     pub(super) fn behind(&self) -> u8 {
         let db = self.db.read();
-        let runs_of = |family| -> Option<u32> {
+        let tables = |family, level| -> Option<u32> {
             let db = db.as_ref()?;
-            let runs = db.property_value_cf(handle(db, family), num_files_at_level(0)).ok()??;
-            runs.parse().ok()
+            let count =
+                db.property_value_cf(handle(db, family), num_files_at_level(level)).ok()??;
+            count.parse().ok()
+        };
+        // As RocksDB counts: where runs are merged by size, each level below the first one is a run as well.
+        let runs_of = |family| -> Option<u32> {
+            let levels = if options::is_merged_rarely(family) { 1..LEVELS } else { 1..1 };
+            let below =
+                levels.filter(|&level| tables(family, level).is_some_and(|count| count > 0));
+            Some(tables(family, 0)? + below.count() as u32)
         };
         let part = |family| 100 * runs_of(family).unwrap_or(0) / options::runs_max(family);
         let most = DerivedFamily::ALL.into_iter().map(part).max().unwrap_or(0);

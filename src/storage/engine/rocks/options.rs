@@ -8,12 +8,15 @@ use rocksdb::{
 
 use super::super::{DerivedFamily, TruthFamily};
 use super::figures::counting;
-use crate::config::RocksConfig;
+use crate::config::{Config, RocksConfig, Sources};
 
 const MEBIBYTE: i64 = 1 << 20;
 
 /// Bytes of one read or write by flushes and merges, by measurement.
 const IO_BYTES: usize = 64 << 10;
+
+/// What is left free on the file system.
+const DISK_BYTES_FREE_MIN: u64 = 256 << 20;
 
 /// What an operator may set. Memory is bounded by `block_cache_bytes` + `write_buffer_bytes`, plus a
 /// few kilobytes for each of `open_files_max` files.
@@ -23,7 +26,7 @@ pub struct RocksOptions {
     pub block_cache_bytes: usize,
     /// Bytes of truth's memtables, those being flushed included. Derived data has none.
     pub write_buffer_bytes: usize,
-    /// Threads for flushes and compactions of an instance, at least two: one of four flushes.
+    /// Flushes and compactions of an instance at a time, at least two: one of four flushes.
     pub background_jobs: u16,
     /// Bound of the bytes that flushes and compactions of each instance write in a second.
     pub background_bytes_per_second_max: u64,
@@ -34,16 +37,11 @@ pub struct RocksOptions {
     pub disk_bytes_free_min: u64,
 }
 
+/// Those of a node that says nothing else, for whoever opens a store without a configuration.
 impl Default for RocksOptions {
     fn default() -> Self {
-        Self {
-            block_cache_bytes: 256 << 20,
-            write_buffer_bytes: 128 << 20,
-            background_jobs: 4,
-            background_bytes_per_second_max: 1 << 30,
-            open_files_max: 512,
-            disk_bytes_free_min: 256 << 20,
-        }
+        let defaults = Config::load(Sources::default()).expect("the defaults are whole");
+        Self::from(&defaults.config.rocksdb)
     }
 }
 
@@ -56,7 +54,7 @@ impl From<&RocksConfig> for RocksOptions {
             background_jobs: config.background_jobs,
             background_bytes_per_second_max: config.background_bytes_per_second_max,
             open_files_max: u16::try_from(config.open_files_max).unwrap_or(u16::MAX),
-            ..Self::default()
+            disk_bytes_free_min: DISK_BYTES_FREE_MIN,
         }
     }
 }
@@ -182,7 +180,7 @@ pub(super) fn derived_families(shared: &Shared) -> Vec<ColumnFamilyDescriptor> {
     families.collect()
 }
 
-fn is_merged_rarely(family: DerivedFamily) -> bool {
+pub(super) fn is_merged_rarely(family: DerivedFamily) -> bool {
     matches!(family, DerivedFamily::Ids | DerivedFamily::Idem | DerivedFamily::Holds)
 }
 
