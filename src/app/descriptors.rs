@@ -28,7 +28,8 @@ pub struct TooFewDescriptors {
 /// for beside everything else. Raises the soft limit as far as that takes.
 pub(super) fn connections_max(config: &Config) -> Result<usize, TooFewDescriptors> {
     let store = match config.profile {
-        Profile::Macronode => u64::from(config.rocksdb.open_files_max),
+        // The log's and those of derived data.
+        Profile::Macronode => 2 * u64::from(config.rocksdb.open_files_max),
         Profile::Micronode => 0,
     };
     let planes = METRICS_CONNECTIONS_MAX + ADMIN_CONNECTIONS_MAX + LOCAL_CONNECTIONS_MAX;

@@ -213,9 +213,7 @@ pub async fn run_opened_by(
     attendants.iter().for_each(|attendant| attendant.abort());
     // Their end is a cancellation; by then they have let go of the pipeline.
     drop((futures_util::future::join_all(attendants).await, pipeline));
-    if !is_closed(config, deadline + CLOSING).await {
-        tracing::warn!("the store is still in use at the end of the process");
-    }
+    close(config, deadline + CLOSING).await;
     Ok(exit)
 }
 
@@ -251,11 +249,18 @@ async fn give_up(config: &Config, pipeline: Pipeline) {
     // Why nothing is served is told, and the exit code is that of it.
     let _ = pipeline.drain(deadline).await;
     drop(pipeline);
-    is_closed(config, deadline + CLOSING).await;
+    close(config, deadline + CLOSING).await;
 }
 
-/// Waits until nobody has the store open, as told by its lock, which goes last. A process that ends
-/// before that takes RocksDB's own state from under its threads, and is aborted by them.
+/// Waits until nobody has the store open. A process that ends before that takes RocksDB's own state from
+/// under its threads, and is aborted by them.
+async fn close(config: &Config, deadline: Instant) {
+    if !is_closed(config, deadline).await {
+        tracing::warn!("the store is still in use at the end of the process");
+    }
+}
+
+/// As the lock tells, which goes last.
 async fn is_closed(config: &Config, deadline: Instant) -> bool {
     if config.profile == Profile::Micronode {
         return true;
