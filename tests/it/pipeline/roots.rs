@@ -44,16 +44,20 @@ impl Watcher {
         let count = Arc::clone(&seen_count);
         let thread = std::thread::spawn(move || {
             let mut seen: Vec<Arc<Published>> = Vec::new();
-            while !stopped.load(Ordering::Acquire) {
+            loop {
+                // Once more after it was told to stop: what is there by then is seen.
+                let is_last = stopped.load(Ordering::Acquire);
                 let newest = pipeline.published();
                 let is_new = |newest: &Arc<Published>| {
                     seen.last().is_none_or(|last| !Arc::ptr_eq(last, newest))
                 };
                 seen.extend(newest.filter(is_new));
                 count.store(seen.len(), Ordering::Release);
+                if is_last {
+                    return seen;
+                }
                 std::thread::sleep(Duration::from_micros(50));
             }
-            seen
         });
         Watcher { stop, seen_count, thread }
     }
