@@ -335,15 +335,15 @@ section! {
         /// Cache of uncompressed blocks, in bytes.
         #[serde(with = "bytes")]
         block_cache_bytes: u64,
-        /// Memtable of each column family, in bytes.
+        /// The log's memtables together, in bytes.
         #[serde(with = "bytes")]
         write_buffer_bytes: u64,
-        /// Threads that flush and compact.
+        /// Flushes and merges of each store at a time.
         background_jobs: u16,
         /// What flushes and compactions of each store may write in a second, in bytes.
         #[serde(with = "bytes")]
         background_bytes_per_second_max: u64,
-        /// Files kept open.
+        /// Table files that each store keeps open.
         open_files_max: u32,
     }
 }

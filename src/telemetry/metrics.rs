@@ -119,7 +119,7 @@ metrics! {
     inflight_bytes: IntGauge = gauge("inflight_bytes", "Bytes of the bodies of requests that hold a seat");
     inflight_bytes_capacity: IntGauge = gauge("inflight_bytes_capacity", "Bytes that requests in flight may take together");
     derived_lag_entries: IntGauge = gauge("derived_lag_entries", "Entries by which flushed derived data trails the log");
-    overlay_entries: IntGauge = gauge("overlay_entries", "Keys that are applied and not yet flushed");
+    overlay_entries: IntGauge = gauge("overlay_entries", "Entries that are applied and not yet flushed");
     disk_pressure: IntGauge = gauge("disk_pressure", "Percent in use of the store's file system");
     uds_denied: IntCounter = counter("uds_denied_total", "Connections by users who may not");
     admin_denied: IntCounter = counter("admin_denied_total", "Requests on the admin plane without the role or the capability");

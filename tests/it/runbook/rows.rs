@@ -119,7 +119,11 @@ const ROWS: &[Row] = &[
     ),
     (
         "429 on `/ingest`",
-        &[TROUBLE, "pipeline::order::all_that_is_not_durable_counts_and_a_full_queue_says_busy"],
+        &[
+            TROUBLE,
+            "pipeline::order::all_that_is_not_durable_counts_and_a_full_queue_says_busy",
+            "whole::caps::a_rate_is_set_on_a_running_node_and_named_where_it_refuses",
+        ],
     ),
     ("503 `disk_pressure`", &[BALLAST, FULL_DISK]),
     (
