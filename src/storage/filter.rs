@@ -7,7 +7,6 @@
 //! lie in one half of a cache line (Putze, Sanders, Singler 2007), two in each of its words. It is saved with
 //! derived data, so its hash is written down here and belongs to no library.
 
-use std::iter::once;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -212,27 +211,30 @@ impl Part {
 }
 
 impl SharedFilter {
-    /// What is stored of it: a header under the empty key, which says up to which entry it knows all,
-    /// and the words of each part that is not saved yet, in chunks by number. That it may know some of what
-    /// comes after does no harm.
-    pub(super) fn records(&self, height: Seq) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
-        let (mut parts, mut chunks) = (Vec::new(), Vec::new());
+    /// Shows what is stored of it, a record after the other, so that no more than one lies beside the filter: the
+    /// words of each part that is not saved yet, in chunks by number, and a header under the empty key, which
+    /// says up to which entry it knows all. The header comes last, since bits are set meanwhile, and its digests
+    /// are those of the words that were shown. That it may know some of what comes after does no harm.
+    pub(super) fn records(&self, height: Seq, mut show: impl FnMut(&[u8], &[u8])) {
+        let mut parts = Vec::with_capacity(self.parts.len());
         for (part, number) in self.parts.iter().zip(0..) {
             let mut digest = blake3::Hasher::new();
             for (chunk, at) in part.chunks().zip(0..) {
                 digest.update(&chunk);
                 if number >= self.saved {
-                    chunks.push((chunk_key(number, at), chunk));
+                    show(&chunk_key(number, at), &chunk);
                 }
             }
             let words = part.words.len() as u64;
-            parts.push(PartHeader {
-                words,
-                keys: part.keys,
-                digest: *digest.finalize().as_bytes(),
-            });
+            let digest = *digest.finalize().as_bytes();
+            parts.push(PartHeader { words, keys: part.keys, digest });
         }
-        once((Vec::new(), Header { height, parts }.to_bytes())).chain(chunks)
+        show(&[], &Header { height, parts }.to_bytes());
+    }
+
+    /// Of the records, but for keys and the header.
+    pub(super) fn size_bytes(&self) -> u64 {
+        self.parts.iter().skip(self.saved).map(Part::size_bytes).sum()
     }
 }
 
@@ -387,6 +389,15 @@ mod tests {
         filter.parts.iter().map(words).collect()
     }
 
+    fn saved(filter: &SharedFilter, height: Seq) -> Saved {
+        let mut saved = Saved::new();
+        filter.records(height, |key, value| _ = saved.insert(key.into(), value.into()));
+        let bytes: usize =
+            saved.iter().filter(|(key, _)| !key.is_empty()).map(|(_, v)| v.len()).sum();
+        assert_eq!(bytes as u64, filter.size_bytes());
+        saved
+    }
+
     fn restored(mut empty: Filter, saved: &Saved) -> (Option<Seq>, Filter) {
         let load = |key: &[u8]| Ok::<_, Infallible>(saved.get(key).cloned());
         let Ok(height) = empty.restore(load);
@@ -420,7 +431,7 @@ mod tests {
     #[test]
     fn what_is_saved_comes_back_and_what_is_damaged_does_not() {
         let filter = filled(3 << 20, 0..10_000);
-        let saved: Saved = filter.share(0).records(77).collect();
+        let saved = saved(&filter.share(0), 77);
         assert_eq!(saved.len(), 4);
         let of = |bytes| Filter::new(bytes).unwrap();
         let (height, again) = restored(of(3 << 20), &saved);
@@ -446,25 +457,25 @@ mod tests {
     fn full_parts_are_saved_once_and_a_grown_filter_goes_on_where_it_was() {
         let mut filter = Filter::starting_with(4 << 10, 40 << 10).unwrap();
         fill(&mut filter, 0..3_000);
-        let mut saved: Saved = filter.share(0).records(1).collect();
+        let mut all = saved(&filter.share(0), 1);
         let full = filter.full_parts();
         fill(&mut filter, 3_000..10_000);
-        let later: Saved = filter.share(full).records(2).collect();
+        let later = saved(&filter.share(full), 2);
         assert_eq!((full, later.len()), (1, 1 + 3));
-        saved.extend(later);
+        all.extend(later);
         let empty = |bytes_max| Filter::starting_with(4 << 10, bytes_max).unwrap();
-        let (height, mut again) = restored(empty(64 << 10), &saved);
+        let (height, mut again) = restored(empty(64 << 10), &all);
         assert_eq!((height, words(&again)), (Some(2), words(&grown())));
         fill(&mut again, 10_000..20_000);
         assert_eq!(again.size_bytes(), 64 << 10);
-        assert_eq!(restored(empty(16 << 10), &saved).0, None, "a bound that it is beyond");
+        assert_eq!(restored(empty(16 << 10), &all).0, None, "a bound that it is beyond");
     }
 
     /// A saved filter of this version was made with exactly this hash.
     #[test]
     fn the_hash_never_changes() {
         let filter = filled(1 << 20, 0..1_000);
-        let (_, header) = filter.share(0).records(0).next().unwrap();
+        let header = &saved(&filter.share(0), 0)[&[][..]];
         assert_eq!(hex::encode(&header[25..33]), "f5f22caaa180c50f");
     }
 }

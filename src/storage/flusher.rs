@@ -149,7 +149,8 @@ fn flush(shared: &Shared, layer: &Layer) -> Result<(), StoreError> {
 /// its height would be applied twice by the replay.
 pub(super) fn batch_of(layer: &Layer) -> DerivedBatch {
     let entries = layer.entries as usize;
-    let mut batch = DerivedBatch::with_capacity(3 * entries, BYTES_PER_ENTRY * entries);
+    let of_filter = layer.filter.as_ref().map_or(0, |filter| filter.size_bytes() as usize);
+    let mut batch = DerivedBatch::with_capacity(3 * entries, BYTES_PER_ENTRY * entries + of_filter);
     for (key, account) in &layer.state.accounts {
         batch.put(DerivedFamily::Accounts, key.as_bytes(), codec::account_value(account));
     }
@@ -175,9 +176,7 @@ pub(super) fn batch_of(layer: &Layer) -> DerivedBatch {
         batch.put(DerivedFamily::Tiles, codec::tile_key(tile), bytes.as_slice());
     }
     if let Some(filter) = &layer.filter {
-        for (key, value) in filter.records(layer.height) {
-            batch.put(DerivedFamily::Filter, key, value);
-        }
+        filter.records(layer.height, |key, value| batch.put(DerivedFamily::Filter, key, value));
     }
     batch.put(DerivedFamily::Meta, HEIGHT, codec::seq_key(layer.height));
     batch

@@ -294,5 +294,8 @@ fn count_same(
 /// The records of a saved filter that knows nothing, and says that it knows all up to `height`.
 #[cfg(test)]
 pub(crate) fn saved_filter(bytes: u64, height: Seq) -> Vec<super::engine::Item> {
-    Filter::new(bytes).expect("room for a block").share(0).records(height).collect()
+    let mut records = Vec::new();
+    let filter = Filter::new(bytes).expect("room for a block");
+    filter.share(0).records(height, |key, value| records.push((key.into(), value.into())));
+    records
 }
