@@ -170,15 +170,15 @@ impl Overlay {
         self.layers().map(|layer| layer.entries).sum()
     }
 
-    /// Whether [`Overlay::freeze`] would find something to do, and room.
-    pub(super) fn can_freeze(&self) -> bool {
-        self.frozen.is_none() && self.active.entries > 0
+    /// Whether nothing waits for a flush, or for the end of one.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.frozen.is_none() && self.active.entries == 0
     }
 
     /// Puts the active layer on its way to the engine, with a filter that is to be saved with it.
-    /// `None` while the one before is still there.
+    /// `None` while the one before is still there, or when there is neither.
     pub(super) fn freeze(&mut self, filter: Option<SharedFilter>) -> Option<Arc<Layer>> {
-        if !self.can_freeze() {
+        if self.frozen.is_some() || (self.active.entries == 0 && filter.is_none()) {
             return None;
         }
         // Tables that do not grow entry by entry, each time with a copy of all that is there.

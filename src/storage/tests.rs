@@ -410,6 +410,26 @@ fn a_saved_filter_comes_back_and_knows_what_came_after_it() {
 }
 
 #[test]
+fn a_filter_is_saved_at_an_orderly_stop_that_has_nothing_else_to_flush() {
+    use super::engine::{RocksEngine, RocksOptions};
+    let dir = tempfile::tempdir().unwrap();
+    let options = StoreOptions { filter_bytes: 1 << 16, lag: Lag { flush: 1, max: 1 << 20 } };
+    for saved in [0, 20] {
+        let engine = RocksEngine::open(&dir.path().join("data"), &RocksOptions::default()).unwrap();
+        let store = Store::open(Arc::new(engine), genesis(), options).unwrap();
+        let (mut writer, _lease) = open(&store);
+        assert_eq!(writer.seen.as_ref().unwrap().saved, saved);
+        if saved == 0 {
+            commit(&mut writer, &[&request(mints(20))], 1_000);
+            let flushed = || writer.shared.overlay.read().is_flushed();
+            let by = Instant::now() + Duration::from_secs(20);
+            assert!(writer.flusher.as_ref().unwrap().wait(by, flushed));
+            settle(&mut writer);
+        }
+    }
+}
+
+#[test]
 fn a_recovery_ends_early_when_it_is_asked_to() {
     let memory = engine();
     ten(&memory);

@@ -269,9 +269,10 @@ impl Writer {
     }
 
     /// Takes what is not flushed, if nothing is on its way; with the filter, when the saved one lacks enough, or
-    /// when `all` is to be saved.
+    /// when `all` is to be saved, be there nothing else.
     pub(super) fn freeze(&mut self, all: bool) -> Option<Arc<Layer>> {
-        if !self.shared.overlay.read().can_freeze() {
+        let is_on_its_way = self.shared.overlay.read().frozen.is_some();
+        if is_on_its_way {
             return None;
         }
         let head = self.shared.head().seq;
@@ -290,7 +291,7 @@ impl Writer {
             if let Some(layer) = self.freeze(true) {
                 flusher.send(layer);
             }
-            self.shared.overlay.read().lag() == 0
+            self.shared.overlay.read().is_flushed()
         });
         self.flusher = Some(flusher);
         settled
