@@ -113,7 +113,9 @@ impl From<ClientError> for CtlError {
             ClientError::Setup(_) => (Exit::Usage, None),
             ClientError::Unreachable { .. } => (
                 Exit::Unreachable,
-                Some("is ron-ledgerd running there? --url or RON_LEDGER_URL says where"),
+                Some(
+                    "is ron-ledgerd running there? --url says where, --socket where its local socket is",
+                ),
             ),
             ClientError::Strange { .. } => {
                 (Exit::Unreachable, Some("--url must name the API of a ron-ledgerd"))
@@ -161,7 +163,10 @@ mod tests {
         let strange = ClientError::Strange { url: "u".into(), problem: "p".into() };
         let config = ConfigError::Value("v".into());
         let check = |error: CtlError, expected: Exit| assert_eq!(error.exit(), expected, "{error}");
-        check(unreachable.into(), Exit::Unreachable);
+        let unreachable = CtlError::from(unreachable);
+        // An order goes by the socket, of which an address says nothing.
+        assert!(unreachable.to_string().contains("--socket"), "{unreachable}");
+        check(unreachable, Exit::Unreachable);
         check(strange.into(), Exit::Unreachable);
         check(ClientError::Setup("s".into()).into(), Exit::Usage);
         check(config.into(), Exit::Usage);
