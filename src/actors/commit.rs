@@ -194,7 +194,8 @@ impl Committer {
     }
 }
 
-/// When a group was through with its steps. Told of in the log when it ends, written or refused, and took long.
+/// When the steps of a group ended. It is told of in the log when dropped, the group written or refused, if that took
+/// long.
 struct Times {
     entries: u64,
     started: Instant,
@@ -227,7 +228,7 @@ impl Drop for Times {
         if now - self.started < SLOW {
             return;
         }
-        // What a step that was not come to an end has taken; those after it: nothing.
+        // A step that did not come to its end has taken all the time up to now; those after it, none.
         let [planned, had_room, durable] =
             [self.planned, self.had_room, self.durable].map(|end| end.unwrap_or(now));
         let ms = |from: Instant, to: Instant| (to - from).as_millis() as u64;
